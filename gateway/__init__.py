@@ -1,0 +1,1 @@
+"""The plant side: reads devices, keeps and seals readings, uploads them when it can."""

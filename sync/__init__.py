@@ -1,0 +1,1 @@
+"""The store-and-forward protocol without sockets: messages, sender, receiver."""

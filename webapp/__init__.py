@@ -1,0 +1,1 @@
+"""The centre: the log, the plants' pages, declaring and reviewing."""
