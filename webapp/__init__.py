@@ -1,1 +1,76 @@
-"""The centre: the log, the plants' pages, declaring and reviewing."""
+"""The centre: accounts, review pages, the gateways' interface and the append-only log.
+
+`create_app` reads top to bottom as configuration, extensions, blueprints. Rules are in `admission`,
+`month_rules` and the pure packages; SQL is in `store_*`; pages are in `views`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from datetime import timedelta
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from webapp import keyfile, store_users
+from webapp.accounts import Account
+from webapp.center import Center, Clock, utc_now
+from webapp.extensions import LANGUAGES, csrf, limiter, login_manager
+from webapp.security_headers import add_security_headers
+from webapp.settings import Settings
+
+
+def create_app(settings: Settings, *, clock: Clock = utc_now, center: Center | None = None) -> Flask:
+    """Build the web application of an initialised centre.
+
+    Raises:
+        NotReadyError: `center init` was not run, or was run by another version.
+        LogRefusedError: the log must not be continued.
+    """
+    app = Flask(__name__)
+    center = center or Center.open(settings, clock)
+    app.extensions["center"] = center
+    app.config.update(
+        SECRET_KEY=keyfile.read_secret(settings.secret_file),
+        SESSION_COOKIE_NAME="__Host-cunzheng" if settings.web.secure_cookies else "cunzheng",
+        SESSION_COOKIE_SECURE=settings.web.secure_cookies,
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.web.session_hours),
+        MAX_CONTENT_LENGTH=settings.limits.request_mb * 2**20,
+        MAX_FORM_PARTS=200,
+        WTF_CSRF_TIME_LIMIT=settings.web.session_hours * 3600,
+        WTF_CSRF_SSL_STRICT=settings.web.secure_cookies,
+        RATELIMIT_STORAGE_URI=settings.limits.storage,
+        BABEL_DEFAULT_LOCALE=settings.web.default_language,
+        LANGUAGES=LANGUAGES,
+    )
+    if settings.web.trusted_proxies:
+        hops = settings.web.trusted_proxies
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+
+    csrf.init_app(app)
+    limiter.init_app(app)
+    login_manager.init_app(app)
+    login_manager.session_protection = "strong"
+    login_manager.user_loader(_load_account)
+    add_security_headers(app)
+
+    from webapp import api, api_log
+
+    app.register_blueprint(api.blueprint)
+    app.register_blueprint(api_log.blueprint)
+    csrf.exempt(api.blueprint)
+    csrf.exempt(api_log.blueprint)
+    # The pages are a part of their own: without them the centre still serves gateways.
+    if importlib.util.find_spec("webapp.views") is not None:
+        importlib.import_module("webapp.views").register(app)
+    return app
+
+
+def _load_account(session_id: str) -> Account | None:
+    from webapp.center import current_center
+
+    with current_center().database.reading() as session:
+        return store_users.load_session(session, session_id)

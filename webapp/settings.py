@@ -1,0 +1,150 @@
+"""Settings of the centre: one frozen model from one TOML file.
+
+A key that is not known is an error that names its path. Secrets are never in the file: they are files of
+their own in the data folder, made by `cunzheng center init` and readable by their owner only.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from webapp.errors import CenterError
+
+ENVIRONMENT_URL = "CUNZHENG_DATABASE_URL"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LogSettings(_Section):
+    """The append-only log."""
+
+    origin: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(/[A-Za-z0-9._-]+)+$", max_length=120)]
+    trust_days: Annotated[int, Field(ge=1, le=365)] = 30
+
+
+class DatabaseSettings(_Section):
+    """Where the rows are; empty means a SQLite file in the data folder."""
+
+    url: str = ""
+    busy_timeout_s: Annotated[int, Field(ge=1, le=300)] = 30
+
+
+class WebSettings(_Section):
+    """The HTTP side."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    public_url: str = ""
+    workers: Annotated[int, Field(ge=1, le=64)] = 2
+    threads: Annotated[int, Field(ge=1, le=64)] = 4
+    secure_cookies: bool = True
+    trusted_proxies: Annotated[int, Field(ge=0, le=5)] = 0
+    default_language: Annotated[str, Field(pattern="^(zh|en)$")] = "zh"
+    session_hours: Annotated[int, Field(ge=1, le=72)] = 12
+
+
+class LimitSettings(_Section):
+    """What one request may cost."""
+
+    request_mb: Annotated[int, Field(ge=1, le=1024)] = 32
+    batch_items: Annotated[int, Field(ge=1, le=1000)] = 200
+    gateway_per_minute: Annotated[int, Field(ge=1)] = 1200
+    login_per_minute: Annotated[int, Field(ge=1)] = 10
+    public_per_minute: Annotated[int, Field(ge=1)] = 1200
+    storage: str = "memory://"
+
+
+class Settings(_Section):
+    """Everything `center.toml` may say; `data_dir` is relative to the file's own folder."""
+
+    data_dir: Path
+    log: LogSettings
+    database: DatabaseSettings = DatabaseSettings()
+    web: WebSettings = WebSettings()
+    limits: LimitSettings = LimitSettings()
+
+    @property
+    def database_url(self) -> str:
+        """SQLAlchemy URL: environment before file before the SQLite file in the data folder."""
+        url = (
+            os.environ.get(ENVIRONMENT_URL)
+            or self.database.url
+            or f"sqlite:///{self.data_dir / 'center.sqlite'}"
+        )
+        # The driver we ship is psycopg 3; the plain name would look for psycopg2.
+        for short in ("postgresql://", "postgres://"):
+            if url.startswith(short):
+                return "postgresql+psycopg://" + url[len(short) :]
+        return url
+
+    @property
+    def log_dir(self) -> Path:
+        return self.data_dir / "log"
+
+    @property
+    def secret_file(self) -> Path:
+        return self.data_dir / "secret.key"
+
+    @property
+    def log_key_file(self) -> Path:
+        return self.data_dir / "log.key"
+
+    @property
+    def registrar_key_file(self) -> Path:
+        return self.data_dir / "registrar.key"
+
+
+def from_mapping(data: Mapping[str, object], folder: Path) -> Settings:
+    """Build settings from parsed TOML; relative paths start at `folder`.
+
+    Raises:
+        CenterError: a key is unknown or a value is not allowed; the message has the path of it.
+    """
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise CenterError(
+                f"center.toml：不认识的设置项 {path}；请删除或改正",
+                f"center.toml: unknown setting {path}; remove it or correct its name",
+                exit_code=3,
+            ) from error
+        raise CenterError(
+            f"center.toml：设置项 {path} 不正确：{first['msg']}",
+            f"center.toml: setting {path} is not right: {first['msg']}",
+            exit_code=3,
+        ) from error
+    return settings.model_copy(update={"data_dir": (folder / settings.data_dir).resolve()})
+
+
+def load(path: Path) -> Settings:
+    """Read `center.toml`.
+
+    Raises:
+        CenterError: the file is missing, is not TOML, or has a wrong setting.
+    """
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CenterError(
+            f"找不到设置文件 {path}；用 -c 指明它的位置",
+            f"settings file {path} not found; give its place with -c",
+            exit_code=3,
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CenterError(
+            f"设置文件 {path} 不是正确的 TOML：{error}",
+            f"settings file {path} is not valid TOML: {error}",
+            exit_code=3,
+        ) from error
+    return from_mapping(data, path.resolve().parent)
