@@ -1,0 +1,5 @@
+"""`python -m cunzheng`: the same as the command `cunzheng`."""
+
+from cunzheng.cli import main
+
+main()
