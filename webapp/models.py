@@ -155,22 +155,21 @@ class Invite(Base):
 
 
 class RegistryKey(Base):
-    """One key of the registry, folded from the log's `key` statements (and the two keys made at init)."""
+    """One key of the registry, folded from the log's `key` statements; not yet approved without `from_index`."""
 
     __tablename__ = "registry_key"
     kid: Mapped[str] = mapped_column(KID, primary_key=True)
-    alg: Mapped[str] = mapped_column(String(16))
     jwk: Mapped[dict[str, Any]]
-    subject_type: Mapped[str] = mapped_column(String(16))
-    subject_id: Mapped[str] = mapped_column(String(64), index=True)
+    nonce: Mapped[str] = mapped_column(String(200), default="")
+    owner_type: Mapped[str] = mapped_column(String(16), default="")
+    owner_id: Mapped[str] = mapped_column(String(64), index=True, default="")
     roles: Mapped[list[str]]
     plants: Mapped[list[str]]
     region: Mapped[str | None] = mapped_column(String(12))
-    custody: Mapped[str] = mapped_column(String(16))
+    custody: Mapped[str] = mapped_column(String(16), default="software")
     from_index: Mapped[int | None] = mapped_column(BigInteger)
     until_index: Mapped[int | None] = mapped_column(BigInteger)
-    status: Mapped[str] = mapped_column(String(16))
-    suspect_from: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str | None] = mapped_column(String(16))
 
 
 class ServerNonce(Base):
@@ -196,7 +195,10 @@ class RequestNonce(Base):
 
 
 class LogEntry(Base):
-    """One statement of the log; `idx` is its leaf number, the legal order."""
+    """One statement of the log; `idx` is its leaf number, the legal order.
+
+    `subject` is the statement it is about: a review's month, a declaration's predecessor.
+    """
 
     __tablename__ = "log_entry"
     idx: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
@@ -208,7 +210,6 @@ class LogEntry(Base):
     gw: Mapped[str | None] = mapped_column(GATEWAY)
     epoch: Mapped[int | None] = mapped_column(Integer)
     seq: Mapped[int | None] = mapped_column(BigInteger)
-    period: Mapped[str | None] = mapped_column(PERIOD)
     tree_start: Mapped[int | None] = mapped_column(BigInteger)
     tree_end: Mapped[int | None] = mapped_column(BigInteger)
     subject: Mapped[str | None] = mapped_column(String(64))
@@ -216,11 +217,20 @@ class LogEntry(Base):
     received_at: Mapped[datetime]
     __table_args__ = (
         UniqueConstraint("gw", "epoch", "seq"),
-        Index("ix_log_entry_plant_period", "plant", "period", "kind"),
-        Index("ix_log_entry_plant_idx", "plant", "idx"),
+        Index("ix_log_entry_plant_idx", "plant", "kind", "idx"),
         Index("ix_log_entry_subject", "subject", "kind"),
         Index("ix_log_entry_tree", "gw", "epoch", "tree_end"),
     )
+
+
+class EntryPeriod(Base):
+    """Which months an entry says something about; a segment with late or imported readings may touch several."""
+
+    __tablename__ = "entry_period"
+    plant: Mapped[str] = mapped_column(PLANT, primary_key=True)
+    period: Mapped[str] = mapped_column(PERIOD, primary_key=True)
+    idx: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(16))
 
 
 class LogHead(Base):

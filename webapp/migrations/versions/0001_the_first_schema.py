@@ -47,6 +47,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("sha256", name=op.f("pk_content")),
     )
     op.create_table(
+        "entry_period",
+        sa.Column("plant", sa.String(length=64), nullable=False),
+        sa.Column("period", sa.String(length=7), nullable=False),
+        sa.Column("idx", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("plant", "period", "idx", name=op.f("pk_entry_period")),
+    )
+    op.create_table(
         "fork_evidence",
         sa.Column("sid", sa.String(length=64), nullable=False),
         sa.Column("jws", sa.Text(), nullable=False),
@@ -121,7 +129,6 @@ def upgrade() -> None:
         sa.Column("gw", sa.String(length=32), nullable=True),
         sa.Column("epoch", sa.Integer(), nullable=True),
         sa.Column("seq", sa.BigInteger(), nullable=True),
-        sa.Column("period", sa.String(length=7), nullable=True),
         sa.Column("tree_start", sa.BigInteger(), nullable=True),
         sa.Column("tree_end", sa.BigInteger(), nullable=True),
         sa.Column("subject", sa.String(length=64), nullable=True),
@@ -132,8 +139,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("sid", name=op.f("uq_log_entry_sid")),
     )
     with op.batch_alter_table("log_entry", schema=None) as batch_op:
-        batch_op.create_index("ix_log_entry_plant_idx", ["plant", "idx"], unique=False)
-        batch_op.create_index("ix_log_entry_plant_period", ["plant", "period", "kind"], unique=False)
+        batch_op.create_index("ix_log_entry_plant_idx", ["plant", "kind", "idx"], unique=False)
         batch_op.create_index("ix_log_entry_subject", ["subject", "kind"], unique=False)
         batch_op.create_index("ix_log_entry_tree", ["gw", "epoch", "tree_end"], unique=False)
 
@@ -164,22 +170,21 @@ def upgrade() -> None:
     op.create_table(
         "registry_key",
         sa.Column("kid", sa.String(length=43), nullable=False),
-        sa.Column("alg", sa.String(length=16), nullable=False),
         sa.Column("jwk", sa.JSON(), nullable=False),
-        sa.Column("subject_type", sa.String(length=16), nullable=False),
-        sa.Column("subject_id", sa.String(length=64), nullable=False),
+        sa.Column("nonce", sa.String(length=200), nullable=False),
+        sa.Column("owner_type", sa.String(length=16), nullable=False),
+        sa.Column("owner_id", sa.String(length=64), nullable=False),
         sa.Column("roles", sa.JSON(), nullable=False),
         sa.Column("plants", sa.JSON(), nullable=False),
         sa.Column("region", sa.String(length=12), nullable=True),
         sa.Column("custody", sa.String(length=16), nullable=False),
         sa.Column("from_index", sa.BigInteger(), nullable=True),
         sa.Column("until_index", sa.BigInteger(), nullable=True),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("suspect_from", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.String(length=16), nullable=True),
         sa.PrimaryKeyConstraint("kid", name=op.f("pk_registry_key")),
     )
     with op.batch_alter_table("registry_key", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_registry_key_subject_id"), ["subject_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_registry_key_owner_id"), ["owner_id"], unique=False)
 
     op.create_table(
         "request_nonce",
@@ -354,7 +359,7 @@ def downgrade() -> None:
 
     op.drop_table("request_nonce")
     with op.batch_alter_table("registry_key", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_registry_key_subject_id"))
+        batch_op.drop_index(batch_op.f("ix_registry_key_owner_id"))
 
     op.drop_table("registry_key")
     with op.batch_alter_table("plant", schema=None) as batch_op:
@@ -365,7 +370,6 @@ def downgrade() -> None:
     with op.batch_alter_table("log_entry", schema=None) as batch_op:
         batch_op.drop_index("ix_log_entry_tree")
         batch_op.drop_index("ix_log_entry_subject")
-        batch_op.drop_index("ix_log_entry_plant_period")
         batch_op.drop_index("ix_log_entry_plant_idx")
 
     op.drop_table("log_entry")
@@ -386,6 +390,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_fork_evidence_plant"))
 
     op.drop_table("fork_evidence")
+    op.drop_table("entry_period")
     op.drop_table("content")
     op.drop_table("checkpoint")
     with op.batch_alter_table("act", schema=None) as batch_op:

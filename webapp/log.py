@@ -1,0 +1,234 @@
+"""The append-only log: one sequencer at a time, tiles before commit, checkpoint after commit.
+
+Order of one turn, which makes a crash at any point harmless:
+
+    lock the head row → decide and insert entries → write tiles (durably) → read them back, recompute the
+    root, check that it continues the last signed one → sign → keep the checkpoint → commit
+    → publish the checkpoint file → answer
+
+Nothing is answered before its checkpoint is committed. What was signed may never shrink: a database or a
+tile folder that is older than the published checkpoint is refused (`recover`), never repaired forward.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy.orm import Session
+
+from evidence.errors import EvidenceError
+from evidence.keys import SigningKey
+from evidence.merkle import leaf_hash, verify_consistency
+from evidence.note import ED25519_NOTE, Checkpoint, NoteKey, sign_checkpoint, verify_checkpoint
+from evidence.receipt import Receipt
+from evidence.tiles import TILE_WIDTH, Tile, TileTree, entries_tile, tile_hash, tiles_between
+from webapp import store_log
+from webapp.database import Database
+from webapp.errors import LogRefusedError
+from webapp.models import LogEntry
+from webapp.tile_files import ENTRIES, TileFiles, write_durably
+
+logger = logging.getLogger(__name__)
+Answer = TypeVar("Answer")
+
+
+@dataclass
+class Turn:
+    """A turn at the sequencer: the transaction, the centre's time, and what was appended so far."""
+
+    session: Session
+    now: datetime
+    start: int
+    appended: list[LogEntry] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        """Size of the log including this turn's entries: the index of the next one."""
+        return self.start + len(self.appended)
+
+    def append(self, entry: LogEntry, periods: Iterable[str]) -> int:
+        """Append an entry; sets its number, leaf hash and time, and gives the number."""
+        entry.idx = self.size
+        entry.leaf_hash = leaf_hash(entry.jws.encode("ascii"))
+        entry.received_at = self.now
+        store_log.add_entry(self.session, entry, periods)
+        self.appended.append(entry)
+        return entry.idx
+
+
+class Log:
+    """The log of one centre, over its database and its tile folder."""
+
+    def __init__(
+        self, database: Database, folder: Path, origin: str, key: SigningKey, clock: Callable[[], datetime]
+    ) -> None:
+        self._database = database
+        self._key = key
+        self._clock = clock
+        self.folder = folder
+        self.origin = origin
+        self.tiles = TileFiles(folder)
+        self.vkey = NoteKey(origin, ED25519_NOTE, key.public.raw)
+
+    # --- appending ---------------------------------------------------------------------------------
+
+    def sequence(self, decide: Callable[[Turn], Answer]) -> Answer:
+        """Run `decide` alone against the log; what it appends is signed and committed with it.
+
+        Raises:
+            LogRefusedError: the tiles do not continue the last signed checkpoint; nothing was kept.
+        """
+        with self._database.writing() as session:
+            start = store_log.take_turn(session)
+            turn = Turn(session, self._clock(), start)
+            answer = decide(turn)
+            if not turn.appended:
+                return answer
+            written = self._write_tiles(start, turn.appended)
+            text = self._sign(session, start, turn)
+            store_log.set_size(session, turn.size)
+        self.publish(text)
+        for tile in written:
+            self.tiles.drop_narrower(tile)
+        logger.info("log extended old=%d new=%d", start, turn.size)
+        return answer
+
+    def _write_tiles(self, start: int, entries: list[LogEntry]) -> list[Tile]:
+        size = start + len(entries)
+        hashes = {start + offset: entry.leaf_hash for offset, entry in enumerate(entries)}
+        written = []
+        for tile in tiles_between(start, size):
+            first = tile.number * TILE_WIDTH
+            if tile.level == 0:
+                known = self._known(Tile(0, tile.number, max(1, start - first))) if start > first else []
+                content = known + [hashes[index] for index in range(max(first, start), first + tile.width)]
+                self._write_entries(tile, start, entries)
+                written.append(Tile(ENTRIES, tile.number, tile.width))
+            else:
+                content = [
+                    tile_hash(self._known(Tile(tile.level - 1, first + offset)))
+                    for offset in range(tile.width)
+                ]
+            self.tiles.write(tile, b"".join(content))
+            written.append(tile)
+        return written
+
+    def _write_entries(self, tile: Tile, start: int, entries: list[LogEntry]) -> None:
+        first = tile.number * TILE_WIDTH
+        data = self.tiles.read_entries(tile.number, start - first) if start > first else b""
+        begin = max(first, start)
+        fresh = entries[begin - start : first + tile.width - start]
+        data += entries_tile([entry.jws.encode("ascii") for entry in fresh])
+        self.tiles.write(Tile(ENTRIES, tile.number, tile.width), data)
+
+    def _known(self, tile: Tile) -> list[bytes]:
+        data = self.tiles.read(tile)
+        return [data[at : at + 32] for at in range(0, len(data), 32)]
+
+    def _sign(self, session: Session, start: int, turn: Turn) -> str:
+        last = store_log.last_checkpoint(session)
+        tree = TileTree(self.tiles.read, turn.size)
+        try:
+            root = tree.root()
+            if last is not None:
+                verify_consistency(
+                    last.size, turn.size, tree.consistency(last.size), bytes.fromhex(last.root), root
+                )
+        except (EvidenceError, OSError) as error:
+            raise LogRefusedError(
+                f"日志 {self.origin} 的哈希块与上次签名的检查点不一致（{error}）；请停机并运行 cunzheng center check",
+                f"tiles of log {self.origin} do not continue the last signed checkpoint ({error}); "
+                "stop the centre and run cunzheng center check",
+            ) from error
+        if (0 if last is None else last.size) != start:
+            raise LogRefusedError(
+                f"数据库中的日志大小 {start} 与上次签名的检查点不同；请从完整备份恢复",
+                f"the database says the log has {start} entries, the last signed checkpoint says otherwise; "
+                "restore a complete backup",
+            )
+        text = sign_checkpoint(self.origin, turn.size, root, self._key)
+        store_log.add_checkpoint(session, turn.size, root, text, turn.now)
+        return text
+
+    # --- publishing and proving --------------------------------------------------------------------
+
+    @property
+    def checkpoint_file(self) -> Path:
+        """The published checkpoint."""
+        return self.folder / "checkpoint"
+
+    def publish(self, text: str) -> None:
+        """Write the checkpoint file unless a newer one is there."""
+        size = int(text.split("\n", 2)[1])
+        with self._file_lock():
+            published = self.published()
+            if published is None or published.size < size:
+                write_durably(self.checkpoint_file, text.encode())
+
+    def published(self) -> Checkpoint | None:
+        """Read and verify the published checkpoint.
+
+        Raises:
+            LogRefusedError: it is not this log's, or is damaged.
+        """
+        try:
+            note = self.checkpoint_file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        try:
+            return verify_checkpoint(note, self.vkey)
+        except EvidenceError as error:
+            raise LogRefusedError(
+                f"检查点文件 {self.checkpoint_file} 不属于本日志或已损坏（{error}）",
+                f"checkpoint file {self.checkpoint_file} is damaged or of another log ({error})",
+            ) from error
+
+    def receipt(self, session: Session, index: int) -> Receipt:
+        """Prove an entry against the first checkpoint that covers it: the same receipt every time."""
+        return self.receipts(session, [index])[0]
+
+    def receipts(self, session: Session, indexes: Iterable[int]) -> list[Receipt]:
+        """Prove several entries, reading each tile once."""
+        trees: dict[int, TileTree] = {}
+        result = []
+        for index in indexes:
+            row = store_log.checkpoint_covering(session, index)
+            if row is None:
+                raise LookupError(f"entry {index} is not covered by a checkpoint")
+            tree = trees.setdefault(row.size, TileTree(self.tiles.read, row.size))
+            result.append(Receipt(index, tuple(tree.inclusion(index)), row.text))
+        return result
+
+    def fresh_receipts(self, session: Session, indexes: Iterable[int]) -> list[Receipt]:
+        """Prove several entries against the newest checkpoint, all the same one."""
+        row = store_log.last_checkpoint(session)
+        if row is None:
+            raise LookupError("the log is empty")
+        tree = TileTree(self.tiles.read, row.size)
+        return [Receipt(index, tuple(tree.inclusion(index)), row.text) for index in indexes]
+
+    @contextmanager
+    def _file_lock(self) -> Iterator[None]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    # --- starting ----------------------------------------------------------------------------------
+
+    def recover(self) -> None:
+        """Bring a log that was stopped anywhere to a state that may be continued.
+
+        Raises:
+            LogRefusedError: rows, tiles and published checkpoint cannot all be of one log.
+        """
+        from webapp.log_recovery import recover
+
+        recover(self, self._database)

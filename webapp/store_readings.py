@@ -1,0 +1,99 @@
+"""Rows of live values and of raw tiles fetched from gateways. Contains no policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from webapp.models import LiveSample, TileAnswer, TileWant
+
+
+def add_live(session: Session, samples: Iterable[LiveSample]) -> None:
+    """Keep live values; one that is there already is replaced."""
+    for sample in samples:
+        session.merge(sample)
+    session.flush()
+
+
+def forget_live(session: Session, before: datetime) -> None:
+    """Delete old live values."""
+    session.execute(delete(LiveSample).where(LiveSample.time < before))
+
+
+def latest(session: Session, plant: str) -> list[LiveSample]:
+    """List the newest live value of each channel."""
+    newest = (
+        select(LiveSample.channel, func.max(LiveSample.time).label("time"))
+        .where(LiveSample.plant == plant)
+        .group_by(LiveSample.channel)
+        .subquery()
+    )
+    query = (
+        select(LiveSample)
+        .join(newest, (newest.c.channel == LiveSample.channel) & (newest.c.time == LiveSample.time))
+        .where(LiveSample.plant == plant)
+        .order_by(LiveSample.channel)
+    )
+    return list(session.scalars(query))
+
+
+def series(session: Session, plant: str, channel: str, since: datetime) -> list[LiveSample]:
+    """List a channel's live values since a time."""
+    query = select(LiveSample).where(
+        LiveSample.plant == plant, LiveSample.channel == channel, LiveSample.time >= since
+    )
+    return list(session.scalars(query.order_by(LiveSample.time)))
+
+
+# --- raw tiles -------------------------------------------------------------------------------------
+
+
+def want(session: Session, row: TileWant) -> None:
+    """Ask a gateway for a raw tile, unless it was asked already."""
+    query = select(TileWant.id).where(
+        TileWant.gw == row.gw, TileWant.epoch == row.epoch, TileWant.tile == row.tile
+    )
+    if session.scalar(query) is None:
+        session.add(row)
+        session.flush()
+
+
+def open_wants(session: Session, gw: str, limit: int) -> list[TileWant]:
+    """List the tiles a gateway was asked for and did not answer yet."""
+    query = select(TileWant).where(TileWant.gw == gw, TileWant.answered_at.is_(None))
+    return list(session.scalars(query.order_by(TileWant.made_at).limit(limit)))
+
+
+def find_want(session: Session, want_id: str) -> TileWant | None:
+    """Get a want."""
+    return session.get(TileWant, want_id)
+
+
+def wants_of(session: Session, gw: str, epoch: int, first: int, last: int) -> list[TileWant]:
+    """List what was asked for among these tiles."""
+    query = select(TileWant).where(
+        TileWant.gw == gw, TileWant.epoch == epoch, TileWant.tile >= first, TileWant.tile <= last
+    )
+    return list(session.scalars(query.order_by(TileWant.tile)))
+
+
+def keep_answer(session: Session, answer: TileAnswer, at: datetime) -> None:
+    """Keep a proven tile and close what asked for it."""
+    session.merge(answer)
+    session.execute(
+        update(TileWant)
+        .where(TileWant.gw == answer.gw, TileWant.epoch == answer.epoch, TileWant.tile == answer.tile)
+        .values(answered_at=at)
+    )
+    session.flush()
+
+
+def answers_of(session: Session, gw: str, epoch: int, first: int, last: int) -> list[TileAnswer]:
+    """List the proven tiles in a range."""
+    query = select(TileAnswer).where(
+        TileAnswer.gw == gw, TileAnswer.epoch == epoch, TileAnswer.tile >= first, TileAnswer.tile <= last
+    )
+    return list(session.scalars(query.order_by(TileAnswer.tile)))
