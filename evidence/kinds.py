@@ -1,0 +1,413 @@
+"""The payload of every kind of statement, member by member.
+
+Each model is closed: an unknown member, a null where a member should be absent, a number with a
+fraction or a text of the wrong form is refused with ``SCHEMA``. Growth happens by a new ``v``.
+Who may sign a kind stands in ``roles.py``; what a statement must agree with, in ``verify*.py``.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from evidence.encoding import parse_decimal, parse_time
+from evidence.errors import Code, EvidenceError
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*\Z", re.ASCII)
+_HEX64 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
+_KID = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
+_PERIOD = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z", re.ASCII)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", re.ASCII)
+_FILE = re.compile(r"[^/\\\x00-\x1f\x7f]+\Z")
+_TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+\Z", re.ASCII)
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not pattern.match(text):
+            raise ValueError(f"not {what}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _time(text: str) -> str:
+    parse_time(text)
+    return text
+
+
+def _decimal(text: str) -> str:
+    parse_decimal(text)
+    return text
+
+
+Id = Annotated[str, Field(max_length=64), _matching(_ID, "an identifier")]
+GatewayId = Annotated[str, Field(max_length=32), _matching(_ID, "an identifier")]
+PlantId = Annotated[
+    str, Field(max_length=64), _matching(re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*)?\Z"), "a plant id")
+]
+Sid = Annotated[str, _matching(_HEX64, "64 hexadecimal characters")]
+Kid = Annotated[str, _matching(_KID, "a key thumbprint")]
+Period = Annotated[str, _matching(_PERIOD, "a month YYYY-MM")]
+Day = Annotated[str, _matching(_DAY, "a day YYYY-MM-DD")]
+Time = Annotated[str, AfterValidator(_time)]
+Number = Annotated[str, Field(max_length=64), AfterValidator(_decimal)]
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(max_length=2000)]
+Short = Annotated[str, Field(max_length=200)]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Subject(_Closed):
+    """A file named by content (B3)."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200), _matching(_FILE, "a file name")]
+    size: Count
+    sha256: Sid
+    type: Annotated[str, Field(max_length=100), _matching(_TYPE, "a media type")]
+
+
+class Anchor(_Closed):
+    """A checkpoint of the central log that the signer had verified."""
+
+    origin: Short
+    size: Count
+    root: Sid
+
+
+class Clock(_Closed):
+    """State of the gateway's clock when it signed."""
+
+    boot: Short
+    mono: Count
+    src: Literal["ntp", "gnss", "rtc", "none"]
+    off_ms: int
+    sync: Time | None = None
+
+
+class _Statement(_Closed):
+    v: Literal[1]
+    kind: str
+    plant: PlantId
+    t: Time
+
+
+class _Device(_Statement):
+    gw: GatewayId
+    epoch: Positive
+    seq: Positive
+    prev: Sid | None
+    clk: Clock
+    anchor: Anchor | None
+
+    @model_validator(mode="after")
+    def _first_has_no_predecessor(self) -> "_Device":
+        if (self.prev is None) != (self.seq == 1):
+            raise ValueError("prev is null for seq 1 and only there")
+        return self
+
+
+class TreeRange(_Closed):
+    """The leaves a segment covers, and the root of the tree at ``end``."""
+
+    start: Count
+    end: Count
+    root: Sid
+
+
+class ChannelEntry(_Closed):
+    """What one channel did in one hour: counts, exact sums, totaliser use."""
+
+    id: Id
+    n: Positive
+    valid: Count
+    sum: Number | None = None
+    min: Number | None = None
+    max: Number | None = None
+    hour: Time | None = None
+    first: Number | None = None
+    last: Number | None = None
+    use: Number | None = None
+    gap: Literal[True] | None = None
+
+
+class Segment(_Device):
+    """An hour of readings, committed to by the gateway's tree."""
+
+    kind: Literal["segment"]
+    tree: TreeRange
+    span: Annotated[list[Time], Field(min_length=2, max_length=2)]
+    ch: list[ChannelEntry]
+
+    @model_validator(mode="after")
+    def _range_and_span_run_forward(self) -> "Segment":
+        if self.tree.end <= self.tree.start:
+            raise ValueError("tree range is empty")
+        if self.span[1] <= self.span[0]:
+            raise ValueError("span is empty")
+        return self
+
+
+class ProfileRef(_Closed):
+    """Which device description decoded a channel."""
+
+    id: Short
+    version: Positive
+    hash: Sid
+
+
+class TotaliserRule(_Closed):
+    """How differences of a running total are judged."""
+
+    max_rate: Number
+    backstep: Number
+    resettable: bool
+    modulus: Number | None = None
+
+
+class ChannelSource(_Closed):
+    """Where a channel's readings come from."""
+
+    device: Short
+    via: Literal["modbus", "mqtt", "import"]
+
+
+class ConfigData(_Closed):
+    """Data of a ``config`` event: declares one channel, before its first reading."""
+
+    channel: Id
+    unit: Short
+    kind: Literal["value", "interval", "total", "state", "derived"]
+    poll_ms: Positive
+    source: ChannelSource
+    param: Short | None = None
+    subject: Id | None = None
+    serial: Short | None = None
+    certificate: Short | None = None
+    profile: ProfileRef | None = None
+    totaliser: TotaliserRule | None = None
+
+
+class Event(_Device):
+    """Something that happened to the gateway, its clock or its devices."""
+
+    kind: Literal["event"]
+    type: Literal["epoch-open", "clock-step", "gap", "restart", "config", "calibration", "maintenance"]
+    data: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _config_is_complete(self) -> "Event":
+        if self.type == "config":
+            ConfigData.model_validate(self.data)
+        return self
+
+
+class Result(_Closed):
+    """One figure of a laboratory report."""
+
+    param: Short
+    value: Number
+    unit: Short
+    method: Short
+    lod: Number | None = None
+
+
+class Lab(_Statement):
+    """A laboratory report of one sample."""
+
+    kind: Literal["lab"]
+    sample: Short
+    point: Short
+    taken: Time
+    results: Annotated[list[Result], Field(min_length=1)]
+    subjects: list[Subject]
+
+
+class Ledger(_Statement):
+    """A captured value that is no laboratory result: stock-take, output, invoice quantity."""
+
+    kind: Literal["ledger"]
+    param: Short
+    value: Number
+    unit: Short
+    mode: Literal["measured", "default", "calculated"]
+    source: Text
+    subjects: list[Subject]
+    subject: Id | None = None
+    period: Period | None = None
+    day: Day | None = None
+
+    @model_validator(mode="after")
+    def _one_time_reference(self) -> "Ledger":
+        if (self.period is None) == (self.day is None):
+            raise ValueError("exactly one of period and day")
+        return self
+
+
+Subjects = Annotated[list[Subject], Field(min_length=1, max_length=1000)]
+
+
+class Declare(_Statement):
+    """A person's declaration that the month's body and attachments are right."""
+
+    kind: Literal["declare"]
+    role: Literal["technician", "responsible"]
+    period: Period
+    rev: Positive
+    subjects: Subjects
+    after: Sid | None
+
+    @model_validator(mode="after")
+    def _technician_is_first(self) -> "Declare":
+        if (self.after is None) != (self.role == "technician"):
+            raise ValueError("the technician's after is null, the responsible person's is the technician's sid")
+        return self
+
+
+class Cover(_Closed):
+    """The part of one gateway's tree and chain that a month stands on."""
+
+    gw: GatewayId
+    epoch: Positive
+    start: Count
+    end: Count
+    root: Sid
+    first: Sid
+    last: Sid
+    n: Positive
+
+
+class Month(_Device):
+    """The plant's month, signed last by the gateway."""
+
+    kind: Literal["month"]
+    period: Period
+    rev: Positive
+    supersedes: Sid | None
+    prev_month: Sid | None
+    subjects: Subjects
+    declared: Annotated[list[Sid], Field(min_length=2, max_length=2)]
+    cover: list[Cover]
+    reason: Text | None = None
+
+    @model_validator(mode="after")
+    def _revision_names_its_predecessor(self) -> "Month":
+        if (self.supersedes is None) != (self.rev == 1):
+            raise ValueError("revision 1 supersedes nothing, a later one names the statement it supersedes")
+        if self.supersedes is not None and not self.reason:
+            raise ValueError("a superseding month gives its reason")
+        return self
+
+
+class Review(_Statement):
+    """A reviewer's decision on one month statement."""
+
+    kind: Literal["review"]
+    level: Literal["city", "province", "nation"]
+    subject: Sid
+    decision: Literal["approve", "return", "reject", "query"]
+    after: Sid
+    report: Sid
+    note: Text
+    anchor: Anchor | None
+
+
+class Inspect(_Statement):
+    """An inspector's findings on site."""
+
+    kind: Literal["inspect"]
+    subjects: Annotated[list[Sid], Field(min_length=1)]
+    findings: list[Text]
+    anchor: Anchor | None
+
+
+class KeyScope(_Closed):
+    """Where a key counts: named plants, or a region by its GB/T 2260 prefix."""
+
+    plants: list[Id] | None = None
+    region: Annotated[str, Field(max_length=12, pattern=r"^[0-9]*$")] | None = None
+
+
+class KeyOwner(_Closed):
+    """Whom a key belongs to."""
+
+    type: Literal["gateway", "person", "registrar"]
+    id: Id
+
+
+class Key(_Statement):
+    """A change of the key registry."""
+
+    kind: Literal["key"]
+    op: Literal["enrol", "approve", "revoke"]
+    kid: Kid
+    jwk: dict[str, str] | None = None
+    nonce: Short | None = None
+    owner: KeyOwner | None = None
+    roles: list[Short] | None = None
+    scope: KeyScope | None = None
+    reason: Literal["superseded", "lost", "compromised", "ceased"] | None = None
+
+    @model_validator(mode="after")
+    def _members_fit_the_operation(self) -> "Key":
+        wanted = {"enrol": {"jwk", "nonce"}, "approve": {"owner", "roles", "scope"}, "revoke": {"reason"}}[self.op]
+        given = {
+            name for name in ("jwk", "nonce", "owner", "roles", "scope", "reason") if getattr(self, name) is not None
+        }
+        if given != wanted:
+            raise ValueError(f"{self.op} has exactly {', '.join(sorted(wanted))}")
+        return self
+
+
+KINDS: Mapping[str, type[_Statement]] = {
+    "segment": Segment,
+    "event": Event,
+    "lab": Lab,
+    "ledger": Ledger,
+    "declare": Declare,
+    "month": Month,
+    "review": Review,
+    "inspect": Inspect,
+    "key": Key,
+}
+_NULLABLE = frozenset({"prev", "anchor", "after", "supersedes", "prev_month"})
+"""Members that say something by being null; every other member is absent instead."""
+
+
+def validate(payload: object) -> None:
+    """Check a parsed payload against the model of its kind.
+
+    Raises:
+        EvidenceError: ``SCHEMA``, naming the member.
+    """
+    if not isinstance(payload, dict):
+        raise EvidenceError(Code.SCHEMA, "a payload is an object")
+    kind = payload.get("kind")
+    model = KINDS.get(kind) if isinstance(kind, str) else None
+    if model is None:
+        raise EvidenceError(Code.SCHEMA, f"unknown kind {str(kind)[:40]!r}")
+    _refuse_nulls(payload, "")
+    try:
+        model.model_validate(payload)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "payload"
+        raise EvidenceError(Code.SCHEMA, f"{kind}: {where}: {first['msg']}") from error
+
+
+def _refuse_nulls(value: Any, where: str) -> None:
+    if isinstance(value, dict):
+        for name, member in value.items():
+            if member is None and not (where == "" and name in _NULLABLE):
+                raise EvidenceError(Code.SCHEMA, f"{where}{name} is null; leave it out instead")
+            _refuse_nulls(member, f"{where}{name}.")
+    elif isinstance(value, list):
+        for member in value:
+            if member is None:
+                raise EvidenceError(Code.SCHEMA, f"{where} holds null")
+            _refuse_nulls(member, f"{where}[].")

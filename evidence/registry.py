@@ -1,0 +1,159 @@
+"""The key registry: which key belongs to whom, for what, where and from when to when.
+
+A snapshot, folded from logged ``key`` statements elsewhere. Validity is judged by log index:
+a statement counts under a key if ``from_index ≤ index < until_index``.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from evidence.errors import Code, EvidenceError
+from evidence.keys import PublicKey
+
+REVOKED_REASONS = frozenset({"lost", "compromised", "ceased"})
+"""Reasons of a revocation; ``superseded`` means that another key follows."""
+
+
+@dataclass(frozen=True)
+class PlantEntry:
+    """What a verifier must know of a plant: legal time zone and GB/T 2260 region."""
+
+    id: str
+    zone: str
+    region: str
+
+
+@dataclass(frozen=True)
+class KeyEntry:
+    """One key of the registry."""
+
+    kid: str
+    jwk: Mapping[str, str]
+    owner_type: str
+    owner_id: str
+    roles: frozenset[str]
+    plants: frozenset[str] = frozenset()
+    region: str | None = None
+    custody: str = "software"
+    from_index: int = 0
+    until_index: int | None = None
+    reason: str | None = None
+
+    @property
+    def alg(self) -> str:
+        """The one algorithm this key signs with."""
+        return self.public.alg
+
+    @cached_property
+    def public(self) -> PublicKey:
+        """The key itself."""
+        return PublicKey.from_jwk(self.jwk)
+
+    def covers(self, plant: PlantEntry) -> bool:
+        """Tell whether the key's scope includes a plant."""
+        in_region = self.region is not None and plant.region.startswith(self.region)
+        return plant.id in self.plants or in_region
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, without members that say nothing."""
+        entry: dict[str, Any] = {
+            "kid": self.kid,
+            "jwk": dict(self.jwk),
+            "owner": {"type": self.owner_type, "id": self.owner_id},
+            "roles": sorted(self.roles),
+            "plants": sorted(self.plants),
+            "custody": self.custody,
+            "from": self.from_index,
+        }
+        for name, value in (("region", self.region), ("until", self.until_index), ("reason", self.reason)):
+            if value is not None:
+                entry[name] = value
+        return entry
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "KeyEntry":
+        """Read the JSON form; the key id must be the thumbprint of the key.
+
+        Raises:
+            EvidenceError: ``ENCODING`` or ``SCHEMA``.
+        """
+        try:
+            read = cls(
+                kid=entry["kid"],
+                jwk=dict(entry["jwk"]),
+                owner_type=entry["owner"]["type"],
+                owner_id=entry["owner"]["id"],
+                roles=frozenset(entry["roles"]),
+                plants=frozenset(entry["plants"]),
+                region=entry.get("region"),
+                custody=entry["custody"],
+                from_index=int(entry["from"]),
+                until_index=entry.get("until"),
+                reason=entry.get("reason"),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise EvidenceError(Code.SCHEMA, f"a registry entry is malformed: {error!r}") from error
+        if read.public.kid != read.kid:
+            raise EvidenceError(Code.SCHEMA, f"registry entry {read.kid[:12]} is not the thumbprint of its key")
+        return read
+
+
+@dataclass(frozen=True)
+class Registry:
+    """A snapshot of keys and plants."""
+
+    keys: Mapping[str, KeyEntry] = field(default_factory=dict)
+    plants: Mapping[str, PlantEntry] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, keys: Iterable[KeyEntry], plants: Iterable[PlantEntry]) -> "Registry":
+        """Index entries by their ids."""
+        return cls({entry.kid: entry for entry in keys}, {plant.id: plant for plant in plants})
+
+    def key(self, kid: str) -> KeyEntry:
+        """Return a key.
+
+        Raises:
+            EvidenceError: ``KEY_UNKNOWN``.
+        """
+        try:
+            return self.keys[kid]
+        except KeyError:
+            raise EvidenceError(Code.KEY_UNKNOWN, f"key {kid[:12]} is not in the registry") from None
+
+    def plant(self, plant: str) -> PlantEntry:
+        """Return a plant.
+
+        Raises:
+            EvidenceError: ``SUBJECT_SCOPE``.
+        """
+        try:
+            return self.plants[plant]
+        except KeyError:
+            raise EvidenceError(Code.SUBJECT_SCOPE, f"plant {plant!r} is not in the registry") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, in a fixed order."""
+        return {
+            "keys": [self.keys[kid].to_json() for kid in sorted(self.keys)],
+            "plants": [
+                {"id": plant.id, "zone": plant.zone, "region": plant.region}
+                for plant in sorted(self.plants.values(), key=lambda plant: plant.id)
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Registry":
+        """Read the JSON form.
+
+        Raises:
+            EvidenceError: ``SCHEMA`` or ``ENCODING``.
+        """
+        try:
+            plants = [PlantEntry(entry["id"], entry["zone"], entry["region"]) for entry in value["plants"]]
+            keys = [KeyEntry.from_json(entry) for entry in value["keys"]]
+        except (KeyError, TypeError) as error:
+            raise EvidenceError(Code.SCHEMA, f"a registry is malformed: {error!r}") from error
+        return cls.of(keys, plants)

@@ -1,0 +1,68 @@
+"""What a verifier trusts, in one file: the log's key, witnesses, and a snapshot of the key registry.
+
+The file itself is trusted because of how it came: from the centre over TLS, or by hand. It ages; an old one
+gives graded answers (``verify.py``).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from evidence.encoding import parse_time, time_text
+from evidence.errors import Code, EvidenceError
+from evidence.note import NoteKey
+from evidence.registry import Registry
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Trust anchors as of a log size and time."""
+
+    log: NoteKey
+    registry: Registry
+    size: int
+    issued: datetime
+    expires: datetime
+    witnesses: tuple[NoteKey, ...] = ()
+    quorum: int = 0
+
+    @property
+    def origin(self) -> str:
+        """Name of the central log."""
+        return self.log.name
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "v": 1,
+            "log": self.log.text,
+            "witnesses": [witness.text for witness in self.witnesses],
+            "quorum": self.quorum,
+            "size": self.size,
+            "issued": time_text(self.issued),
+            "expires": time_text(self.expires),
+            "registry": self.registry.to_json(),
+        }
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Trust":
+        """Read the JSON form.
+
+        Raises:
+            EvidenceError: ``SCHEMA`` or ``ENCODING``.
+        """
+        try:
+            if value["v"] != 1:
+                raise EvidenceError(Code.SCHEMA, f"trust file of version {value['v']!r}")
+            return cls(
+                log=NoteKey.parse(value["log"]),
+                registry=Registry.from_json(value["registry"]),
+                size=int(value["size"]),
+                issued=parse_time(value["issued"]),
+                expires=parse_time(value["expires"]),
+                witnesses=tuple(NoteKey.parse(text) for text in value["witnesses"]),
+                quorum=int(value["quorum"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise EvidenceError(Code.SCHEMA, f"not a trust file: {error!r}") from error

@@ -1,0 +1,179 @@
+"""Verification of a bundle against a trust file: offline, in a fixed order, every finding named.
+
+Order: container and index, each statement (C1) with its receipt, each month (C2), contents, disclosed readings,
+age of the trust file. No network, no file, no clock: the moment is an argument.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from evidence.bundle import Bundle
+from evidence.disclosure import Disclosure
+from evidence.encoding import sha256_hex
+from evidence.errors import Code, EvidenceError
+from evidence.receipt import Receipt
+from evidence.trust import Trust
+from evidence.verdict import Findings, Report, Verdict
+from evidence.verify_month import (
+    BODY,
+    Signed,
+    check_chain,
+    check_contents,
+    check_declares,
+    check_reviews,
+    check_sums,
+    newest_revision,
+)
+from evidence.verify_statement import verify_logged, verify_statement
+
+STALE_TRUST_TOLERANCE = timedelta(days=30)
+"""How long after its expiry a trust file still gives answers, with a warning."""
+
+
+def verify_bundle(bundle: Bundle, trust: Trust, now: datetime) -> Report:
+    """Check a whole bundle and report every finding; never raises for bad evidence."""
+    findings = Findings()
+    counts: Counter[str] = Counter()
+    subject: dict[str, str] = {}
+    if bundle.index is None:
+        findings.add(Code.BUNDLE_FORMAT, "index.json is missing")
+    elif bundle.index != bundle.expected_index():
+        findings.add(Code.BUNDLE_FORMAT, "index.json does not fit the files")
+    signed = _check_statements(bundle, trust, now, findings, counts)
+    months = [one for one in signed if one.statement.kind == "month"]
+    for plant, period in sorted({(month.statement.plant, month.payload["period"]) for month in months}):
+        here = [month for month in months if (month.statement.plant, month.payload["period"]) == (plant, period)]
+        month = newest_revision(here, findings)
+        assert month is not None  # the group has at least one member
+        _check_month(month, signed, bundle.content, trust, findings, subject)
+        counts["months"] += 1
+    if not months:
+        findings.add(
+            Code.CHAIN_INCOMPLETE, "no month statement of good standing in the bundle", None, Verdict.INDETERMINATE
+        )
+    _check_content_names(bundle, signed, findings, counts)
+    _check_readings(bundle, signed, findings, counts)
+    _check_age(trust, now, findings)
+    return Report(findings.all(), dict(counts), trust.issued, trust.size, subject)
+
+
+def _check_statements(
+    bundle: Bundle, trust: Trust, now: datetime, findings: Findings, counts: Counter[str]
+) -> list[Signed]:
+    good = []
+    for name, data in sorted(bundle.statements.items()):
+        counts["statements"] += 1
+        try:
+            statement, entry = verify_statement(_ascii(data, Code.ENCODING), trust.registry)
+            if statement.sid != name:
+                raise EvidenceError(Code.BUNDLE_FORMAT, f"file {name[:12]} holds statement {statement.sid[:12]}", name)
+        except EvidenceError as error:
+            findings.catch(error, name)
+            if error.sid is not None and error.sid != name:
+                findings.add(Code.BUNDLE_FORMAT, f"file {name[:12]} holds statement {error.sid[:12]}", name)
+            continue
+        index = None
+        try:
+            if name not in bundle.proofs:
+                raise EvidenceError(Code.NOT_LOGGED, "no receipt", name)
+            receipt = Receipt.from_text(_utf8(bundle.proofs[name]))
+            verify_logged(statement, entry, receipt, trust, now)
+            index = receipt.index
+            counts["receipts"] += 1
+        except EvidenceError as error:
+            findings.catch(error, name)
+        good.append(Signed(statement, entry, index))
+    for name in sorted(set(bundle.proofs) - set(bundle.statements)):
+        findings.add(Code.BUNDLE_FORMAT, f"receipt {name[:12]} without its statement", name)
+    taken: dict[int, str] = {}
+    for one in good:
+        if one.index is not None and taken.setdefault(one.index, one.sid) != one.sid:
+            findings.add(Code.LOG_EQUIVOCATION, f"two statements at log index {one.index}", one.sid)
+    return good
+
+
+def _check_month(
+    month: Signed,
+    signed: Sequence[Signed],
+    content: Mapping[str, bytes],
+    trust: Trust,
+    findings: Findings,
+    subject: dict[str, str],
+) -> None:
+    plant = trust.registry.plant(month.statement.plant)
+    zone = ZoneInfo(plant.zone)
+    ours = [one for one in signed if one.statement.plant == plant.id]
+    segments: list[Signed] = []
+    for cover in month.payload["cover"]:
+        device = [
+            one for one in ours if (one.payload.get("gw"), one.payload.get("epoch")) == (cover["gw"], cover["epoch"])
+        ]
+        segments += check_chain(cover, device, findings)
+    declares = {one.sid: one for one in ours if one.statement.kind == "declare"}
+    check_declares(month, declares, findings)
+    check_contents(month, content, findings)
+    for one in ours:
+        if one.statement.kind in ("ledger", "lab"):
+            check_contents(one, content, findings)
+    first = month.payload["subjects"][0]
+    if first["name"] != BODY:
+        findings.add(Code.DECLARE_MISMATCH, f"the first subject is {first['name']}, not {BODY}", month.sid)
+    elif first["sha256"] in content:
+        check_sums(month, segments, content[first["sha256"]], zone, findings)
+    reviews = [one for one in ours if one.statement.kind == "review"]
+    decisions = check_reviews(month, reviews, findings)
+    subject.update(plant=plant.id, period=month.payload["period"], rev=str(month.payload["rev"]), month=month.sid)
+    subject.update(dict(decisions.items()))
+
+
+def _check_content_names(bundle: Bundle, signed: Sequence[Signed], findings: Findings, counts: Counter[str]) -> None:
+    listed = {subject["sha256"] for one in signed for subject in _subjects(one)}
+    for name, data in sorted(bundle.content.items()):
+        counts["contents"] += 1
+        if sha256_hex(data) != name:
+            findings.add(Code.CONTENT_HASH, f"content {name[:12]} has other bytes than its name says")
+        elif name not in listed:
+            findings.add(Code.CONTENT_EXTRA, f"content {name[:12]} is listed by no statement")
+
+
+def _check_readings(bundle: Bundle, signed: Sequence[Signed], findings: Findings, counts: Counter[str]) -> None:
+    segments = {one.sid: one.payload for one in signed if one.statement.kind == "segment"}
+    for name, data in sorted(bundle.readings.items()):
+        counts["readings"] += 1
+        try:
+            disclosure = Disclosure.from_bytes(data)
+            if disclosure.name != name:
+                raise EvidenceError(Code.INDEX_MISMATCH, f"file {name} holds reading {disclosure.name}")
+            if disclosure.segment not in segments:
+                raise EvidenceError(Code.LEAF_MISMATCH, f"segment of reading {name} is not here")
+            disclosure.verify(segments[disclosure.segment])
+        except EvidenceError as error:
+            findings.catch(EvidenceError(error.code, f"reading {name}: {error.detail}", error.sid))
+
+
+def _check_age(trust: Trust, now: datetime, findings: Findings) -> None:
+    if now <= trust.expires:
+        return
+    grade = Verdict.VALID_WITH_WARNINGS if now <= trust.expires + STALE_TRUST_TOLERANCE else Verdict.INDETERMINATE
+    findings.add(Code.TRUST_STALE, f"trust file expired {trust.expires:%Y-%m-%d}", None, grade)
+
+
+def _subjects(signed: Signed) -> list[Mapping[str, str]]:
+    subjects = signed.payload.get("subjects", [])
+    return [subject for subject in subjects if isinstance(subject, dict)]
+
+
+def _ascii(data: bytes, code: Code) -> str:
+    try:
+        return data.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise EvidenceError(code, f"byte {error.start} is not ASCII") from error
+
+
+def _utf8(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise EvidenceError(Code.CHECKPOINT_FORMAT, f"byte {error.start} is not UTF-8") from error
