@@ -1,1 +1,72 @@
-"""Declarative device descriptions and the decoder from raw words or JSON to values."""
+"""Device models described by data, and the one decoder that reads by them. Pure: no socket, no clock.
+
+A profile is a YAML file in `definitions/` (or the site's own): adding a device is adding a file.
+"""
+
+from .catalogue import shipped, shipped_texts
+from .decoder import decode, decode_block, decode_point
+from .encoder import encode, encode_payload
+from .errors import EncodeError, Fault, PayloadError, ProfileError
+from .loader import content_hash, load, load_text
+from .model import (
+    Invalid,
+    Mqtt,
+    Parameter,
+    Point,
+    Role,
+    Table,
+    Totaliser,
+    TotaliserRule,
+    Transport,
+)
+from .payload import PayloadReadings, decode_payload, device_of, topic_for
+from .planner import ReadBlock
+from .profile import Profile
+from .quality import FLAG_OF, Decoded, Quality, Reason
+from .schema import schema
+from .units import UNITS, Unit, rate_per_hour
+from .vectors import shown_value
+from .words import hex_text, hex_words
+
+__all__ = [
+    "FLAG_OF",
+    "UNITS",
+    "Decoded",
+    "EncodeError",
+    "Fault",
+    "Invalid",
+    "Mqtt",
+    "Parameter",
+    "PayloadError",
+    "PayloadReadings",
+    "Point",
+    "Profile",
+    "ProfileError",
+    "Quality",
+    "ReadBlock",
+    "Reason",
+    "Role",
+    "Table",
+    "Totaliser",
+    "TotaliserRule",
+    "Transport",
+    "Unit",
+    "content_hash",
+    "decode",
+    "decode_block",
+    "decode_payload",
+    "decode_point",
+    "device_of",
+    "encode",
+    "encode_payload",
+    "hex_text",
+    "hex_words",
+    "load",
+    "load_text",
+    "rate_per_hour",
+    "schema",
+    "shipped",
+    "shipped_texts",
+    "shown_value",
+    "topic_for",
+]
