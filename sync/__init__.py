@@ -1,1 +1,29 @@
 """The store-and-forward protocol without sockets: messages, sender, receiver."""
+
+from sync.errors import MessageError as MessageError
+from sync.messages import ContentRef as ContentRef
+from sync.messages import ItemResult as ItemResult
+from sync.messages import Live as Live
+from sync.messages import LiveSample as LiveSample
+from sync.messages import Pull as Pull
+from sync.messages import PulledItem as PulledItem
+from sync.messages import PullResult as PullResult
+from sync.messages import Push as Push
+from sync.messages import PushItem as PushItem
+from sync.messages import PushResult as PushResult
+from sync.messages import Status as Status
+from sync.messages import TileAnswer as TileAnswer
+from sync.messages import TileWanted as TileWanted
+from sync.receiver import Decision as Decision
+from sync.receiver import Known as Known
+from sync.receiver import Link as Link
+from sync.receiver import Verdict as Verdict
+from sync.receiver import decide as decide
+from sync.sender import Acknowledged as Acknowledged
+from sync.sender import Limits as Limits
+from sync.sender import Outcome as Outcome
+from sync.sender import Pending as Pending
+from sync.sender import Phase as Phase
+from sync.sender import Send as Send
+from sync.sender import Sender as Sender
+from sync.sender import Wait as Wait
