@@ -6,7 +6,6 @@ from typing import Any
 
 from babel import Locale
 from flask import Flask
-
 from flask_babel.speaklater import LazyString as LazyString
 
 class Babel:

@@ -1,9 +1,8 @@
 # What the centre uses of Flask-WTF, which ships no types of its own.
 from typing import Any
 
-from wtforms import Form
-
 from flask_wtf.csrf import CSRFProtect as CSRFProtect
+from wtforms import Form
 
 class FlaskForm(Form):
     def __init__(self, formdata: Any = ..., **kwargs: Any) -> None: ...
