@@ -1,0 +1,236 @@
+"""Join the site file with the device profiles: what is read, and the channels it becomes.
+
+Every name is checked here, once: profile, point, parameter, unit. A site that does not fit refuses to load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+import device_profiles
+from device_profiles import Profile, ProfileError
+from evidence.channel import Channel, ChannelKind
+from evidence.channel import Profile as ProfileName
+from evidence.judge import Limits
+from evidence.totaliser import Totaliser
+from gateway.conversion import is_known
+from gateway.errors import MisuseError
+from gateway.site import ChannelSite, DeviceSite, ImportSite, MqttSite, Site, load_site
+
+
+@dataclass(frozen=True)
+class Instrument:
+    """A device of the site with its profile, parameters, and the channels its points feed."""
+
+    site: DeviceSite | MqttSite
+    profile: Profile
+    parameters: Mapping[str, Decimal]
+    channels: Mapping[str, tuple[str, ...]]
+    """Point → ids of the channels it feeds."""
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Everything the gateway reads, by device and by channel."""
+
+    modbus: tuple[Instrument, ...]
+    mqtt: tuple[Instrument, ...]
+    channels: Mapping[str, Channel]
+    limits: Mapping[str, Limits]
+    live: frozenset[str]
+
+
+def load_catalogue(path: Path) -> Catalogue:
+    """Load the site file and every profile it names.
+
+    Raises:
+        MisuseError: the site or a profile is wrong; file and key are named.
+    """
+    site = load_site(path)
+    channels: dict[str, Channel] = {}
+    modbus = tuple(_instrument(path, site, device, "modbus", channels) for device in site.device)
+    mqtt = tuple(_instrument(path, site, device, "mqtt", channels) for device in site.mqtt)
+    for source in site.import_:
+        for channel in site.channels_of(source.id):
+            channels[channel.id] = _import_channel(path, source, channel)
+    return Catalogue(
+        modbus=modbus,
+        mqtt=mqtt,
+        channels=channels,
+        limits=_limits(site, (*modbus, *mqtt)),
+        live=frozenset(one.id for one in site.channel if one.live),
+    )
+
+
+def _limits(site: Site, instruments: tuple[Instrument, ...]) -> dict[str, Limits]:
+    """Take the site's limits, where it has none the profile's."""
+    found = {one.id: Limits(one.limits.low, one.limits.high) for one in site.channel}
+    for instrument in instruments:
+        for name, ids in instrument.channels.items():
+            point = instrument.profile.points[name]
+            for channel in ids:
+                given = found[channel]
+                found[channel] = Limits(
+                    point.lowest if given.low is None else given.low,
+                    point.highest if given.high is None else given.high,
+                )
+    return found
+
+
+def _instrument(
+    path: Path, site: Site, device: DeviceSite | MqttSite, via: str, channels: dict[str, Channel]
+) -> Instrument:
+    profile = _profile(path, device.profile)
+    if profile.protocol != via:
+        raise _wrong(
+            path,
+            f"{via}.{device.id}",
+            f"描述 {profile.id} 用于 {profile.protocol}",
+            f"profile {profile.id} is for {profile.protocol}",
+        )
+    parameters = _parameters(path, device, profile)
+    feeds: dict[str, tuple[str, ...]] = {}
+    for channel in site.channels_of(device.id):
+        if channel.point not in profile.points:
+            there = ", ".join(sorted(profile.points))
+            raise _wrong(
+                path,
+                f"channel.{channel.id}.point",
+                f"描述 {profile.id} 没有测点 {channel.point!r}；有: {there}",
+                f"profile {profile.id} has no point {channel.point!r}; it has: {there}",
+            )
+        feeds[channel.point] = (*feeds.get(channel.point, ()), channel.id)
+        channels[channel.id] = _device_channel(path, device, profile, parameters, channel, via)
+    return Instrument(device, profile, parameters, feeds)
+
+
+def _profile(path: Path, name: str) -> Profile:
+    try:
+        if name.endswith((".yaml", ".yml")):
+            return device_profiles.load(path.resolve().parent / name)
+        return device_profiles.shipped()[name]
+    except ProfileError as error:
+        fault = error.faults[0]
+        raise MisuseError(fault.text("zh"), fault.text("en")) from error
+    except (KeyError, OSError) as error:
+        there = ", ".join(sorted(device_profiles.shipped()))
+        raise _wrong(
+            path,
+            "profile",
+            f"没有设备描述 {name!r}；自带的有: {there}",
+            f"there is no profile {name!r}; shipped are: {there}",
+        ) from error
+
+
+def _parameters(path: Path, device: DeviceSite | MqttSite, profile: Profile) -> dict[str, Decimal]:
+    given: dict[str, Decimal] = {}
+    for name, value in device.parameters.items():
+        if name not in profile.parameters:
+            raise _wrong(
+                path,
+                f"{device.id}.parameters.{name}",
+                f"描述 {profile.id} 没有参数 {name}",
+                f"profile {profile.id} has no parameter {name}",
+            )
+        try:
+            given[name] = Decimal(str(value))
+        except InvalidOperation as error:
+            raise _wrong(
+                path, f"{device.id}.parameters.{name}", f"{value!r} 不是数字", f"{value!r} is not a number"
+            ) from error
+        described = profile.parameters[name]
+        if (described.lowest is not None and given[name] < described.lowest) or (
+            described.highest is not None and given[name] > described.highest
+        ):
+            raise _wrong(
+                path,
+                f"{device.id}.parameters.{name}",
+                f"{value} 超出 {described.lowest}…{described.highest}",
+                f"{value} is outside {described.lowest}…{described.highest}",
+            )
+    for name, described in profile.parameters.items():
+        if described.required and name not in given:
+            raise _wrong(
+                path, f"{device.id}.parameters", f"缺少参数 {name}", f"parameter {name} of {profile.id} is missing"
+            )
+    return given
+
+
+def _device_channel(
+    path: Path,
+    device: DeviceSite | MqttSite,
+    profile: Profile,
+    parameters: Mapping[str, Decimal],
+    channel: ChannelSite,
+    via: str,
+) -> Channel:
+    point = profile.points[channel.point]
+    if point.is_text:
+        raise _wrong(
+            path, f"channel.{channel.id}.point", f"{point.id} 是文本", f"{point.id} is text and makes no channel"
+        )
+    if channel.unit is not None and channel.unit != point.unit:
+        raise _wrong(
+            path, f"channel.{channel.id}.unit", f"描述的单位是 {point.unit}", f"the profile's unit is {point.unit}"
+        )
+    if channel.kind is not None and channel.kind != point.kind:
+        raise _wrong(
+            path, f"channel.{channel.id}.kind", f"描述的类型是 {point.kind}", f"the profile's kind is {point.kind}"
+        )
+    try:
+        rule = profile.totaliser_rule(channel.point, parameters)
+    except KeyError as error:
+        raise _wrong(
+            path, f"{device.id}.parameters", f"缺少参数 {error.args[0]}", f"parameter {error.args[0]} is missing"
+        ) from error
+    return Channel(
+        id=channel.id,
+        unit=point.unit,
+        kind=ChannelKind(point.kind),
+        poll=timedelta(seconds=device.poll_s),
+        device=device.id,
+        via=via,
+        param=channel.param or None,
+        subject=channel.subject or None,
+        serial=device.serial or None,
+        certificate=device.certificate or None,
+        profile=ProfileName(profile.id, profile.version, profile.hash),
+        totaliser=None
+        if rule is None
+        else Totaliser(
+            max_rate=rule.max_rate, backstep=rule.backstep, resettable=rule.resettable, modulus=rule.modulus
+        ),
+    )
+
+
+def _import_channel(path: Path, source: ImportSite, channel: ChannelSite) -> Channel:
+    unit, kind = channel.unit or "", ChannelKind(channel.kind or "value")
+    if not is_known(unit):
+        raise _wrong(path, f"channel.{channel.id}.unit", f"未知单位 {unit!r}", f"unknown unit {unit!r}")
+    if kind is ChannelKind.TOTAL:
+        raise _wrong(
+            path,
+            f"channel.{channel.id}.kind",
+            "导入通道请用 interval 或 value",
+            "an imported channel is interval, value or state; export use per interval instead of totals",
+        )
+    return Channel(
+        id=channel.id,
+        unit=unit,
+        kind=kind,
+        poll=timedelta(seconds=source.interval_s),
+        device=source.id,
+        via="import",
+        param=channel.param or None,
+        subject=channel.subject or None,
+        serial=source.serial or None,
+        certificate=source.certificate or None,
+    )
+
+
+def _wrong(path: Path, key: str, zh: str, en: str) -> MisuseError:
+    return MisuseError(f"{path}: 键 {key}: {zh}", f"{path}: key {key}: {en}")

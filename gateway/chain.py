@@ -1,0 +1,144 @@
+"""The gateway's chain of statements: next number, previous sid, clock and anchor, signature, outbox.
+
+`append` is part of the caller's transaction: what the statement says and that it was said commit together.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from evidence.encoding import time_text
+from evidence.keys import SigningKey
+from evidence.statement import Statement, parse, sign
+from gateway.clock import Clock
+from gateway.identity import Identity
+from gateway.store import Store
+
+_ANCHOR = "anchor"
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Everything a statement needs besides what it says."""
+
+    identity: Identity
+    key: SigningKey
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """A statement that the centre has not acknowledged; `consistency` goes with a segment."""
+
+    sid: str
+    jws: str
+    consistency: tuple[str, ...] | None
+
+
+def append(
+    store: Store, signer: Signer, kind: str, members: Mapping[str, Any], *, consistency: Sequence[bytes] | None = None
+) -> Statement:
+    """Sign the next statement of the chain and queue it.
+
+    Raises:
+        EvidenceError: the members do not fit the kind; nothing was stored.
+    """
+    identity, now = signer.identity, signer.clock.now()
+    last = store.row("SELECT seq, sid FROM statement WHERE epoch = ? ORDER BY seq DESC LIMIT 1", (identity.epoch,))
+    state = signer.clock.state()
+    payload = {
+        "v": 1,
+        "kind": kind,
+        "plant": identity.plant,
+        "t": time_text(now),
+        "gw": identity.gw,
+        "epoch": identity.epoch,
+        "seq": 1 if last is None else last["seq"] + 1,
+        "prev": None if last is None else last["sid"],
+        "clk": {"boot": state.boot, "mono": state.mono, "src": state.src, "off_ms": state.off_ms},
+        "anchor": anchor(store),
+        **members,
+    }
+    statement = sign(payload, signer.key)
+    store.execute(
+        "INSERT INTO statement (epoch, seq, sid, kind, t, jws) VALUES (?, ?, ?, ?, ?, ?)",
+        (identity.epoch, payload["seq"], statement.sid, kind, payload["t"], statement.jws),
+    )
+    proof = None if consistency is None else json.dumps([one.hex() for one in consistency])
+    store.execute(
+        "INSERT INTO outbox (sid, consistency, queued) VALUES (?, ?, ?)", (statement.sid, proof, payload["t"])
+    )
+    return statement
+
+
+def append_event(store: Store, signer: Signer, event_type: str, data: Mapping[str, Any]) -> Statement:
+    """Sign and queue an event."""
+    return append(store, signer, "event", {"type": event_type, "data": dict(data)})
+
+
+def ensure_open(store: Store, signer: Signer, software: str) -> bool:
+    """Begin the epoch with its `epoch-open` event unless it has begun; tell whether it was begun now."""
+    if store.value("SELECT 1 FROM statement WHERE epoch = ? LIMIT 1", (signer.identity.epoch,)) is not None:
+        return False
+    reason = "enrolment" if signer.identity.epoch == 1 else "re-enrolment"
+    append_event(store, signer, "epoch-open", {"reason": reason, "software": software})
+    return True
+
+
+def anchor(store: Store) -> dict[str, Any] | None:
+    """Return the last verified checkpoint as a statement shows it."""
+    text = store.get(_ANCHOR)
+    found: dict[str, Any] | None = None if text is None else json.loads(text)
+    return found
+
+
+def set_anchor(store: Store, origin: str, size: int, root: bytes) -> None:
+    """Remember a verified checkpoint; the caller has checked that the log did not shrink."""
+    store.put(_ANCHOR, json.dumps({"origin": origin, "size": size, "root": root.hex()}))
+
+
+def outgoing(store: Store, limit: int) -> list[Outgoing]:
+    """Return the oldest statements that wait for a receipt."""
+    rows = store.rows(
+        "SELECT o.sid, s.jws, o.consistency FROM outbox o JOIN statement s ON s.sid = o.sid"
+        " WHERE o.state IN ('queued', 'held') ORDER BY o.id LIMIT ?",
+        (limit,),
+    )
+    return [
+        Outgoing(row["sid"], row["jws"], None if row["consistency"] is None else tuple(json.loads(row["consistency"])))
+        for row in rows
+    ]
+
+
+def outbox_depth(store: Store) -> int:
+    """Count the statements that wait for a receipt."""
+    return int(store.value("SELECT count(*) FROM outbox WHERE state IN ('queued', 'held')"))
+
+
+def store_receipt(store: Store, sid: str, log_index: int, receipt: str) -> None:
+    """Keep a verified receipt and acknowledge the row; both in the caller's transaction."""
+    store.execute(
+        "INSERT INTO receipt (sid, log_index, receipt) VALUES (?, ?, ?) ON CONFLICT (sid) DO NOTHING",
+        (sid, log_index, receipt),
+    )
+    store.execute("UPDATE outbox SET state = 'logged', detail = '' WHERE sid = ?", (sid,))
+
+
+def mark(store: Store, sid: str, state: str, detail: str) -> None:
+    """Remember why a statement was held or refused; a refused one stays and is shown."""
+    store.execute("UPDATE outbox SET state = ?, detail = ? WHERE sid = ?", (state, detail, sid))
+
+
+def own_statements(store: Store) -> list[Statement]:
+    """Return every statement this gateway signed, in order."""
+    return [parse(row["jws"]) for row in store.rows("SELECT jws FROM statement ORDER BY epoch, seq")]
+
+
+def last_signed(store: Store) -> datetime | None:
+    """Return the time the newest statement claims."""
+    found = store.value("SELECT max(t) FROM statement")
+    return None if found is None else datetime.fromisoformat(found)

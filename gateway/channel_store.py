@@ -1,0 +1,77 @@
+"""SQL over channels: what was declared, and the baseline of each running total. Contains no business logic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+
+from evidence.channel import Channel, ChannelKind
+from evidence.encoding import decimal_text, jcs, parse_time, time_text
+from evidence.segment import Baseline
+from gateway.store import Store
+
+
+def declared_channels(store: Store) -> dict[str, Channel]:
+    """Return every channel that a `config` event has declared, as last declared."""
+    return {
+        row["id"]: Channel.from_config(json.loads(row["config"]))
+        for row in store.rows("SELECT id, config FROM channel ORDER BY id")
+    }
+
+
+def is_declared(store: Store, channel: Channel) -> bool:
+    """Tell whether the channel's last `config` event says exactly this."""
+    found: str | None = store.value("SELECT config FROM channel WHERE id = ?", (channel.id,))
+    return found == _config_text(channel)
+
+
+def remember_channel(store: Store, channel: Channel, sid: str) -> None:
+    """Keep what a `config` event declared."""
+    store.execute(
+        "INSERT INTO channel (id, config, sid) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE"
+        " SET config = excluded.config, sid = excluded.sid",
+        (channel.id, _config_text(channel), sid),
+    )
+
+
+def baselines(store: Store) -> dict[str, Baseline]:
+    """Return what the next difference of each total is taken from."""
+    return {
+        row["channel"]: _baseline(json.loads(row["carry"]))
+        for row in store.rows("SELECT channel, carry FROM channel_state")
+    }
+
+
+def save_baselines(store: Store, changed: Mapping[str, Baseline]) -> None:
+    """Keep baselines; part of the transaction that seals the readings they come from."""
+    store.execute_many(
+        "INSERT INTO channel_state (channel, carry) VALUES (?, ?) ON CONFLICT (channel) DO UPDATE"
+        " SET carry = excluded.carry",
+        ((channel, json.dumps([decimal_text(one.value), time_text(one.time)])) for channel, one in changed.items()),
+    )
+
+
+def newest_totals(store: Store) -> dict[str, Baseline]:
+    """Return the newest valid reading of each total, sealed or not, to judge the next one by."""
+    found: dict[str, Baseline] = {}
+    for channel in declared_channels(store).values():
+        if channel.kind is ChannelKind.TOTAL:
+            row = store.row(
+                "SELECT value, time FROM reading WHERE channel = ? AND flag = 'N' AND value IS NOT NULL"
+                " ORDER BY time DESC LIMIT 1",
+                (channel.id,),
+            )
+            if row is not None:
+                found[channel.id] = Baseline(Decimal(row["value"]), parse_time(row["time"]))
+    return found
+
+
+def _config_text(channel: Channel) -> str:
+    return jcs(channel.config_data()).decode("utf-8")
+
+
+def _baseline(pair: list[str]) -> Baseline:
+    moment: datetime = parse_time(pair[1])
+    return Baseline(Decimal(pair[0]), moment)

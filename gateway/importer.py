@@ -1,0 +1,105 @@
+"""Bring a historian's export into the store: all of a file or nothing, and nothing twice.
+
+The same file again is "nothing new"; the same rows in another file are passed over; the same channel and time with
+another value is a conflict that stops the whole file. Sealing is the pipeline's work, as for any reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from evidence.channel import Channel
+from evidence.encoding import decimal_text, sha256_hex, time_text
+from evidence.reading import Reading
+from gateway.errors import ConflictError, MisuseError
+from gateway.historian import MAX_BYTES, ImportedRow, read_export
+from gateway.historian_map import load_map
+from gateway.pipeline import Pipeline
+from gateway.reading_store import Arrival, insert_readings, values_between
+from gateway.store import Store
+
+
+@dataclass(frozen=True)
+class ImportResult:
+    """What an import did."""
+
+    file: str
+    rows: int
+    stored: int
+    already: int
+    segments: int
+
+
+def import_file(pipeline: Pipeline, channels: Mapping[str, Channel], path: Path, map_path: Path) -> ImportResult:
+    """Read, compare, store and seal one file.
+
+    Raises:
+        MisuseError: the file or its map is wrong; nothing was stored.
+        ConflictError: a row says something else than what is stored; nothing was stored.
+    """
+    how = load_map(map_path)
+    data = _content(path)
+    digest, map_digest = sha256_hex(data), sha256_hex(_content(map_path))
+    now = pipeline.signer.clock.now()
+    rows = read_export(data, how, channels, now, path.name, digest)
+
+    def store_rows(store: Store) -> int:
+        known = store.row("SELECT rows FROM import_file WHERE sha256 = ? AND map_sha256 = ?", (digest, map_digest))
+        if known is not None:
+            return 0
+        arrivals = _new_arrivals(store, pipeline, rows, path.name)
+        stored = insert_readings(store, arrivals)
+        store.execute(
+            "INSERT INTO import_file (sha256, name, map_sha256, rows, stored, imported) VALUES (?, ?, ?, ?, ?, ?)"
+            " ON CONFLICT (sha256) DO UPDATE SET map_sha256 = excluded.map_sha256, stored = stored + excluded.stored",
+            (digest, path.name, map_digest, len(rows), stored, time_text(now)),
+        )
+        return stored
+
+    stored = pipeline.writer.call(store_rows)
+    total = sum(len(row.readings) for row in rows)
+    sealed = pipeline.seal_due(timedelta(0))
+    return ImportResult(path.name, len(rows), stored, total - stored, sealed.segments)
+
+
+def _new_arrivals(store: Store, pipeline: Pipeline, rows: Sequence[ImportedRow], name: str) -> list[Arrival]:
+    times = [reading.time for row in rows for reading in row.readings]
+    if not times:
+        return []
+    first, last = time_text(min(times)), time_text(max(times))
+    names = {reading.channel for row in rows for reading in row.readings}
+    there = {channel: values_between(store, channel, first, last) for channel in names}
+    arrivals = []
+    ordered = sorted(
+        ((row.line, reading) for row in rows for reading in row.readings), key=lambda pair: (pair[1].time, pair[0])
+    )
+    for line, reading in ordered:
+        found = there[reading.channel].get(time_text(reading.time))
+        if found is None:
+            arrivals.append(pipeline.arrival(reading))
+        elif found[:2] != _said(reading):
+            raise ConflictError(
+                f"{name} 第 {line} 行: 通道 {reading.channel} 在 {time_text(reading.time)} 已存 {found[0]} {found[1]}，"
+                f"文件为 {reading.value} {reading.unit}；未导入任何内容",
+                f"{name} line {line}: {reading.channel} at {time_text(reading.time)} is stored as {found[0]} {found[1]},"
+                f" the file says {reading.value} {reading.unit}; nothing was imported",
+            )
+    return arrivals
+
+
+def _said(reading: Reading) -> tuple[str | None, str]:
+    return (None if reading.value is None else decimal_text(reading.value), reading.unit)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise MisuseError(f"{path} 超过 512 MiB；请分拆", f"{path} is larger than 512 MiB; split it")
+        return path.read_bytes()
+    except OSError as error:
+        raise MisuseError(
+            f"无法读取 {path}: {error.strerror}", f"cannot read {path}: {error.strerror}; check the path"
+        ) from error

@@ -1,0 +1,113 @@
+"""The gateway's two hand-offs in order. Does not decide; calls what does.
+
+    wire ─ decoded ─ judged ─▶ store (hand-off 1) ─ hour over ─▶ seal (hand-off 2) ─▶ outbox
+
+Each arrow is one transaction of the writer. Nothing downstream sees a reading before its commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+from evidence.channel import Channel, ChannelKind
+from evidence.judge import Limits, TotalWatch, judge, judge_total
+from evidence.reading import Reading
+from gateway.chain import Signer, append_event, ensure_open
+from gateway.channel_store import is_declared, newest_totals, remember_channel
+from gateway.hours import hour_text
+from gateway.rawtile import RawFolder
+from gateway.reading_store import Arrival, insert_readings
+from gateway.sealer import Sealed, batches, due_hours, seal_hours
+from gateway.store import Store
+from gateway.tree import ReadingTree
+from gateway.writer import Writer
+
+SOFTWARE = "cunzheng"
+
+log = logging.getLogger("cunzheng.gateway")
+
+
+class Judge:
+    """Judges readings of declared channels, one after another; remembers the last total of each."""
+
+    def __init__(self, channels: dict[str, Channel], limits: dict[str, Limits]) -> None:
+        self.channels = channels
+        self._limits = limits
+        self._totals: dict[str, TotalWatch | None] = {}
+
+    def resume(self, store: Store) -> None:
+        """Take the newest stored totals as believed."""
+        self._totals = {name: TotalWatch(base) for name, base in newest_totals(store).items()}
+
+    def judged(self, reading: Reading) -> Reading:
+        """Return the reading with the flag and reason it deserves."""
+        channel = self.channels[reading.channel]
+        result = judge(reading, self._limits.get(reading.channel, Limits()), reading.received)
+        if channel.kind is ChannelKind.TOTAL and channel.totaliser is not None:
+            watch, result = judge_total(self._totals.get(reading.channel), result, channel.totaliser)
+            self._totals[reading.channel] = watch
+        return result
+
+
+class Pipeline:
+    """Hand-offs 1 and 2 over one writer."""
+
+    def __init__(self, writer: Writer, signer: Signer, raw: RawFolder, judge: Judge) -> None:
+        self.writer, self.signer, self.raw, self.judge = writer, signer, raw, judge
+
+    def open(self) -> None:
+        """Check the tree, begin the epoch, declare the channels; before anything else.
+
+        Raises:
+            IntegrityError: the tree does not fit its tiles.
+        """
+        self.writer.call(self._open)
+
+    def arrival(self, reading: Reading, identity: str | None = None) -> Arrival:
+        """Judge one reading and place it in its hour."""
+        kind = self.judge.channels[reading.channel].kind
+        hour = hour_text(reading.time, kind, self.signer.identity.zone_info)
+        return Arrival(self.judge.judged(reading), hour, identity)
+
+    async def store(self, arrivals: Sequence[Arrival]) -> int:
+        """Commit readings; return how many were new."""
+        return await self.writer.do(lambda store: insert_readings(store, arrivals))
+
+    async def event(self, event_type: str, data: dict[str, object]) -> None:
+        """Sign and queue an event."""
+        await self.writer.do(lambda store: append_event(store, self.signer, event_type, data))
+
+    def seal_due(self, grace: timedelta) -> Sealed:
+        """Seal every hour that is over, a few in one transaction; return what was sealed."""
+        now = self.signer.clock.now()
+        hours = self.writer.call(lambda store: due_hours(store, now, grace))
+        segments = readings = 0
+        for batch in batches(hours):
+            done = self._seal(batch)
+            segments, readings = segments + done.segments, readings + done.readings
+        return Sealed(segments, readings)
+
+    async def seal_due_async(self, grace: timedelta) -> Sealed:
+        """Do `seal_due` without holding up the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(None, self.seal_due, grace)
+
+    def _seal(self, batch: list[str]) -> Sealed:
+        done = self.writer.call(lambda store: seal_hours(store, self.signer, self.raw, batch))
+        log.info("sealed hours=%d from=%s readings=%d segments=%d", len(batch), batch[0], done.readings, done.segments)
+        return done
+
+    def _open(self, store: Store) -> None:
+        ReadingTree(store, self.raw, self.signer.identity.epoch, _no_salt).verify_edge()
+        ensure_open(store, self.signer, SOFTWARE)
+        for channel in self.judge.channels.values():
+            if not is_declared(store, channel):
+                statement = append_event(store, self.signer, "config", channel.config_data())
+                remember_channel(store, channel, statement.sid)
+        self.judge.resume(store)
+
+
+def _no_salt() -> bytes:
+    return b""

@@ -1,0 +1,167 @@
+"""Raw tiles: 256 readings with their raw words in one compressed file beside the database.
+
+Written temp → fsync → rename → fsync folder before the database says the tile exists, so a file that the database
+names is always whole. The lines are leaf lines without their salt; the tile's secret stands beside them.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from evidence.errors import EvidenceError
+from evidence.merkle import leaf_hash
+from evidence.reading import leaf_line, parse_leaf_members
+from gateway.errors import IntegrityError, StoreError
+from gateway.identity import sync_folder
+
+FORMAT = 1
+_COMPRESSION = 6
+
+
+@dataclass(frozen=True)
+class RawReading:
+    """What is kept of a reading beside its leaf: where the value came from."""
+
+    seq: int
+    received: str
+    device_time: str
+    reason: str
+    raw: str
+    imported: bool
+
+
+@dataclass(frozen=True)
+class RawTile:
+    """One full tile: leaf lines without salt, the tile's salt, and the raw side of each reading."""
+
+    epoch: int
+    number: int
+    salt: bytes
+    lines: tuple[str, ...]
+    raw: tuple[RawReading, ...]
+
+    def leaf_hashes(self) -> list[bytes]:
+        """Recompute the level-0 hashes.
+
+        Raises:
+            IntegrityError: a line is not a leaf.
+        """
+        try:
+            return [leaf_hash(leaf_line(parse_leaf_members(line.encode("utf-8")), self.salt)) for line in self.lines]
+        except EvidenceError as error:
+            raise IntegrityError(
+                f"原始数据块 {self.number} 已损坏: {error.detail}", f"raw tile {self.number} is damaged: {error.detail}"
+            ) from error
+
+    def to_bytes(self) -> bytes:
+        """Serialise and compress; the same tile gives the same bytes."""
+        content = {
+            "v": FORMAT,
+            "epoch": self.epoch,
+            "tile": self.number,
+            "salt": self.salt.hex(),
+            "lines": self.lines,
+            "raw": [
+                [one.seq, one.received, one.device_time, one.reason, one.raw, int(one.imported)] for one in self.raw
+            ],
+        }
+        text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+        return gzip.compress(text.encode("utf-8"), _COMPRESSION, mtime=0)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> RawTile:
+        """Read a file's content.
+
+        Raises:
+            ValueError, KeyError, OSError, EOFError: the content is damaged.
+        """
+        content = json.loads(gzip.decompress(data))
+        if content["v"] != FORMAT:
+            raise ValueError("unknown raw tile format")
+        return cls(
+            epoch=content["epoch"],
+            number=content["tile"],
+            salt=bytes.fromhex(content["salt"]),
+            lines=tuple(content["lines"]),
+            raw=tuple(
+                RawReading(seq, received, device_time, reason, raw, bool(imported))
+                for seq, received, device_time, reason, raw, imported in content["raw"]
+            ),
+        )
+
+
+class RawFolder:
+    """The folder of raw tiles, one sub-folder per epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, epoch: int, number: int) -> Path:
+        """Name the file of a tile, a thousand tiles to a sub-folder."""
+        return self.folder / str(epoch) / f"{number // 1000:06d}" / f"{number % 1000:03d}.json.gz"
+
+    def write(self, tile: RawTile) -> None:
+        """Write a tile so that after a power cut it is there whole or not at all.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        path = self.path(tile.epoch, tile.number)
+        try:
+            _make_folder(path.parent)
+            _write_durably(path, tile.to_bytes())
+        except OSError as error:
+            raise StoreError(
+                f"无法写入 {path}: {error.strerror}；请检查磁盘",
+                f"cannot write {path}: {error.strerror}; check the disk",
+            ) from error
+
+    def read(self, epoch: int, number: int) -> RawTile:
+        """Read a tile.
+
+        Raises:
+            IntegrityError: it is missing or damaged.
+        """
+        path = self.path(epoch, number)
+        try:
+            tile = RawTile.from_bytes(path.read_bytes())
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+            raise IntegrityError(
+                f"原始数据块 {path} 缺失或损坏；请运行 cunzheng gateway check --repair",
+                f"raw tile {path} is missing or damaged; run cunzheng gateway check --repair",
+            ) from error
+        if (tile.epoch, tile.number) != (epoch, number):
+            raise IntegrityError(f"{path} 是另一个数据块", f"{path} holds another tile")
+        return tile
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Write any file so that it is there whole or not at all (contents pulled from the centre)."""
+    _make_folder(path.parent)
+    _write_durably(path, data)
+
+
+def _write_durably(path: Path, data: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        view = memoryview(data)
+        while view:
+            view = view[os.write(handle, view) :]
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    temporary.replace(path)
+    sync_folder(path.parent)
+
+
+def _make_folder(folder: Path) -> None:
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)

@@ -1,0 +1,149 @@
+"""SQL over readings: storing, finding the open ones, giving them leaf indices. Contains no business logic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from evidence.encoding import decimal_text, parse_time, time_text
+from evidence.reading import Flag, Leaf, Reading
+from gateway.rawtile import RawReading
+from gateway.store import Row, Store
+
+_COLUMNS = "seq, channel, time, hour, value, unit, flag, reason, device_time, received, raw, imported, leaf"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A judged reading on its way into the store.
+
+    `identity` names it across redelivery; None means it cannot come twice (a poll's answer).
+    """
+
+    reading: Reading
+    hour: str
+    identity: str | None = None
+
+
+@dataclass(frozen=True)
+class StoredReading:
+    """A row of the reading table; times and value are the very texts that the leaf holds."""
+
+    seq: int
+    channel: str
+    time: str
+    hour: str
+    value: str | None
+    unit: str
+    flag: str
+    reason: str
+    device_time: str
+    received: str
+    raw: str
+    imported: bool
+    leaf: int | None
+
+    def at_leaf(self, leaf: int) -> StoredReading:
+        """Return the same reading with its place in the tree."""
+        return replace(self, leaf=leaf)
+
+    def to_leaf(self) -> Leaf:
+        """Return what the tree commits to."""
+        if self.leaf is None:
+            raise ValueError(f"reading {self.seq} has no leaf yet")
+        value = None if self.value is None else Decimal(self.value)
+        return Leaf(self.leaf, parse_time(self.time), self.channel, value, self.unit, Flag(self.flag))
+
+    def to_raw(self) -> RawReading:
+        """Return what is kept beside the leaf."""
+        return RawReading(self.seq, self.received, self.device_time, self.reason, self.raw, self.imported)
+
+
+def insert_readings(store: Store, arrivals: Iterable[Arrival]) -> int:
+    """Store readings in order; one whose identity is known already is passed over. Return how many were new."""
+    before = int(store.value("SELECT coalesce(max(seq), 0) FROM reading"))
+    store.execute_many(
+        "INSERT INTO reading (channel, time, hour, value, unit, flag, reason, device_time, received, raw, imported,"
+        " identity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (identity) DO NOTHING",
+        (_row_of(arrival) for arrival in arrivals),
+    )
+    return int(store.value("SELECT count(*) FROM reading WHERE seq > ?", (before,)))
+
+
+def open_hours(store: Store) -> list[tuple[str, int]]:
+    """Return hours that have readings without a leaf, oldest first, with their number."""
+    rows = store.rows("SELECT hour, count(*) AS n FROM reading WHERE leaf IS NULL GROUP BY hour ORDER BY hour")
+    return [(row["hour"], row["n"]) for row in rows]
+
+
+def open_readings(store: Store, hour: str) -> list[StoredReading]:
+    """Return the readings of an hour that have no leaf, in the order they were stored."""
+    rows = store.rows(f"SELECT {_COLUMNS} FROM reading WHERE leaf IS NULL AND hour = ? ORDER BY seq", (hour,))
+    return [_stored(row) for row in rows]
+
+
+def sealed_readings(store: Store, epoch: int, start: int, end: int) -> list[StoredReading]:
+    """Return the readings of a range of leaves."""
+    rows = store.rows(
+        f"SELECT {_COLUMNS} FROM reading WHERE epoch = ? AND leaf >= ? AND leaf < ? ORDER BY leaf", (epoch, start, end)
+    )
+    return [_stored(row) for row in rows]
+
+
+def assign_leaves(store: Store, epoch: int, readings: Sequence[StoredReading]) -> None:
+    """Write down which leaf each reading became."""
+    store.execute_many(
+        "UPDATE reading SET epoch = ?, leaf = ? WHERE seq = ?", ((epoch, one.leaf, one.seq) for one in readings)
+    )
+
+
+def values_between(store: Store, channel: str, first: str, last: str) -> dict[str, tuple[str | None, str, str]]:
+    """Return time → (value, unit, flag) of a channel's stored readings in a closed range of times."""
+    rows = store.rows(
+        "SELECT time, value, unit, flag FROM reading WHERE channel = ? AND time >= ? AND time <= ? ORDER BY seq",
+        (channel, first, last),
+    )
+    return {row["time"]: (row["value"], row["unit"], row["flag"]) for row in rows}
+
+
+def latest_time(store: Store) -> str | None:
+    """Return when the gateway last stored a reading that was not imported."""
+    found = store.value("SELECT received FROM reading WHERE imported = 0 ORDER BY seq DESC LIMIT 1")
+    return None if found is None else str(found)
+
+
+def _row_of(arrival: Arrival) -> tuple[object, ...]:
+    reading = arrival.reading
+    return (
+        reading.channel,
+        time_text(reading.time),
+        arrival.hour,
+        None if reading.value is None else decimal_text(reading.value),
+        reading.unit,
+        reading.flag.value,
+        reading.reason,
+        reading.device_time,
+        time_text(reading.received),
+        reading.raw,
+        int(reading.imported),
+        arrival.identity,
+    )
+
+
+def _stored(row: Row) -> StoredReading:
+    return StoredReading(
+        seq=row["seq"],
+        channel=row["channel"],
+        time=row["time"],
+        hour=row["hour"],
+        value=row["value"],
+        unit=row["unit"],
+        flag=row["flag"],
+        reason=row["reason"],
+        device_time=row["device_time"] or "",
+        received=row["received"],
+        raw=row["raw"],
+        imported=bool(row["imported"]),
+        leaf=row["leaf"],
+    )

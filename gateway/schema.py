@@ -1,0 +1,137 @@
+"""The gateway's database schema, as migrations: append a function, never edit an old one.
+
+A reading gets its sequence when it is stored (hand-off 1) and its leaf index when its hour is sealed (hand-off 2).
+"""
+
+from __future__ import annotations
+
+from sqlite_utils import Database, Migrations
+
+APPLICATION_ID = 0x637A6777
+"""`czgw`: the file is a Cunzheng gateway's."""
+
+migrations = Migrations("gateway")
+
+
+@migrations()
+def m001_start(db: Database) -> None:
+    """Create everything the first release keeps."""
+    for statement in _M001.strip().split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
+_M001 = """
+CREATE TABLE identity (
+    name TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT;
+CREATE TABLE channel (
+    id TEXT PRIMARY KEY,
+    config TEXT NOT NULL,
+    sid TEXT NOT NULL
+) STRICT;
+CREATE TABLE reading (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    channel TEXT NOT NULL REFERENCES channel (id),
+    time TEXT NOT NULL,
+    hour TEXT NOT NULL,
+    value TEXT,
+    unit TEXT NOT NULL,
+    flag TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    device_time TEXT,
+    received TEXT NOT NULL,
+    raw TEXT NOT NULL,
+    imported INTEGER NOT NULL,
+    identity TEXT UNIQUE,
+    epoch INTEGER,
+    leaf INTEGER
+) STRICT;
+CREATE UNIQUE INDEX reading_leaf ON reading (epoch, leaf) WHERE leaf IS NOT NULL;
+CREATE INDEX reading_channel_time ON reading (channel, time);
+CREATE INDEX reading_open ON reading (hour, seq) WHERE leaf IS NULL;
+CREATE TABLE tile (
+    epoch INTEGER NOT NULL,
+    level INTEGER NOT NULL,
+    n INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    salt BLOB,
+    PRIMARY KEY (epoch, level, n)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE tree (
+    epoch INTEGER PRIMARY KEY,
+    size INTEGER NOT NULL,
+    edge BLOB NOT NULL,
+    salt BLOB NOT NULL
+) STRICT;
+CREATE TABLE channel_state (
+    channel TEXT PRIMARY KEY REFERENCES channel (id),
+    carry TEXT NOT NULL
+) STRICT;
+CREATE TABLE statement (
+    epoch INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    sid TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    t TEXT NOT NULL,
+    jws TEXT NOT NULL,
+    PRIMARY KEY (epoch, seq)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE segment (
+    epoch INTEGER NOT NULL,
+    start INTEGER NOT NULL,
+    "end" INTEGER NOT NULL,
+    hour TEXT NOT NULL,
+    sid TEXT NOT NULL REFERENCES statement (sid),
+    PRIMARY KEY (epoch, start)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX segment_hour ON segment (hour);
+CREATE TABLE outbox (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sid TEXT NOT NULL UNIQUE REFERENCES statement (sid),
+    consistency TEXT,
+    queued TEXT NOT NULL,
+    state TEXT NOT NULL DEFAULT 'queued' CHECK (state IN ('queued', 'held', 'refused', 'logged')),
+    detail TEXT NOT NULL DEFAULT ''
+) STRICT;
+CREATE INDEX outbox_open ON outbox (id) WHERE state IN ('queued', 'held');
+CREATE TABLE receipt (
+    sid TEXT PRIMARY KEY,
+    log_index INTEGER NOT NULL,
+    receipt TEXT NOT NULL
+) STRICT;
+CREATE TABLE import_file (
+    sha256 TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    map_sha256 TEXT NOT NULL,
+    rows INTEGER NOT NULL,
+    stored INTEGER NOT NULL,
+    imported TEXT NOT NULL
+) STRICT;
+CREATE TABLE quarantine (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    received TEXT NOT NULL,
+    source TEXT NOT NULL,
+    payload BLOB NOT NULL,
+    reason TEXT NOT NULL
+) STRICT;
+CREATE TABLE pulled (
+    log_index INTEGER PRIMARY KEY,
+    sid TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    jws TEXT NOT NULL,
+    receipt TEXT NOT NULL
+) STRICT;
+CREATE TABLE content (
+    sha256 TEXT PRIMARY KEY,
+    size INTEGER NOT NULL,
+    stored INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE problem (
+    key TEXT PRIMARY KEY,
+    zh TEXT NOT NULL,
+    en TEXT NOT NULL,
+    since TEXT NOT NULL
+) STRICT;
+"""

@@ -1,0 +1,127 @@
+"""The gateway's settings: one frozen model from one `gateway.toml`.
+
+Paths in the file are relative to the file. What is measured stands in the site file (`gateway/site.py`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, field_validator
+
+from gateway.toml_model import Section, read_toml
+
+
+class CentreSettings(Section):
+    """Where statements go and how patiently."""
+
+    url: str
+    """Base address of the centre, `https://…`."""
+    sync_s: float = Field(10.0, gt=0, le=86_400)
+    """Seconds between two rounds when there is nothing to hurry for."""
+    timeout_s: float = Field(20.0, gt=0, le=600)
+    batch: int = Field(100, ge=1, le=500)
+    """Statements in one request."""
+    live_s: float = Field(60.0, gt=0, le=3_600)
+    """Seconds between two posts of live values (never evidence)."""
+    backoff_max_s: float = Field(300.0, gt=0, le=86_400)
+
+    @field_validator("url")
+    @classmethod
+    def _has_scheme(cls, url: str) -> str:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("must start with https:// (or http:// on this machine only)")
+        return url.rstrip("/")
+
+
+class BrokerSettings(Section):
+    """The MQTT broker on the plant network; absent when there are no MQTT devices."""
+
+    host: str
+    port: int = Field(1883, ge=1, le=65_535)
+    client_id: str = Field("", max_length=64)
+    """Fixed id of the persistent session; empty means `cunzheng-<gateway id>`."""
+    username: str | None = None
+    password_file: Path | None = None
+    ca_file: Path | None = None
+    """Certificate authority of the broker; given, the connection uses TLS."""
+    receive_maximum: int = Field(100, ge=1, le=65_535)
+    session_expiry_s: int = Field(7 * 86_400, ge=3_600, le=0xFFFFFFFE)
+    backoff_max_s: float = Field(60.0, gt=0, le=3_600)
+
+
+class PollSettings(Section):
+    """How Modbus devices are read."""
+
+    concurrency: int = Field(16, ge=1, le=1_000)
+    timeout_s: float = Field(2.0, gt=0, le=60)
+    backoff_max_s: float = Field(60.0, gt=0, le=3_600)
+    """Longest pause before a silent device is tried again."""
+    commit_s: float = Field(0.5, gt=0, le=10)
+    """Readings are committed in groups no older than this."""
+
+
+class SealSettings(Section):
+    """When an hour is closed."""
+
+    grace_s: float = Field(120.0, ge=0, le=3_600)
+    """How long after the hour late readings are waited for."""
+
+
+class LimitSettings(Section):
+    """Alarm limits; nothing is ever dropped because of them."""
+
+    disk_free_mb: int = Field(500, ge=0)
+    outbox: int = Field(10_000, ge=1)
+
+
+class Settings(Section):
+    """Everything in `gateway.toml`."""
+
+    data: Path = Path("data")
+    """Folder of database, key and raw tiles."""
+    site: Path = Path("site.toml")
+    centre: CentreSettings
+    mqtt: BrokerSettings | None = None
+    poll: PollSettings = PollSettings()
+    seal: SealSettings = SealSettings()
+    limits: LimitSettings = LimitSettings()
+
+    @property
+    def database(self) -> Path:
+        """The one SQLite file."""
+        return self.data / "gateway.db"
+
+    @property
+    def key_file(self) -> Path:
+        """The signing key's seed, readable by its owner alone."""
+        return self.data / "gateway.key"
+
+    @property
+    def raw_folder(self) -> Path:
+        """Folder of raw tiles, one compressed file per 256 readings."""
+        return self.data / "raw"
+
+    @property
+    def content_folder(self) -> Path:
+        """Folder of pulled contents, named by their SHA-256."""
+        return self.data / "content"
+
+
+def load_settings(path: Path) -> Settings:
+    """Read `gateway.toml`; relative paths are resolved against its folder.
+
+    Raises:
+        MisuseError: see `read_toml`.
+    """
+    settings = read_toml(path, Settings)
+    base = path.resolve().parent
+    update: dict[str, object] = {"data": base / settings.data, "site": base / settings.site}
+    if settings.mqtt is not None:
+        files = {
+            name: base / value
+            for name in ("password_file", "ca_file")
+            if (value := getattr(settings.mqtt, name)) is not None
+        }
+        update["mqtt"] = settings.mqtt.model_copy(update=files)
+    return settings.model_copy(update=update)

@@ -1,0 +1,149 @@
+"""The site file: which devices stand where, and what each of their points means here.
+
+A profile knows a *model*; this file knows the *instrument*: address, serial, parameters, and the channel that a
+point feeds. Profiles are loaded by `gateway/catalogue.py`; this file only checks that the file agrees with itself.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from gateway.toml_model import Section, read_toml
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+
+Kind = Literal["value", "interval", "total", "state"]
+Scalar = str | int | Decimal | bool
+
+
+def _checked_id(value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise ValueError(f"{value!r} is no id: 1 to 32 of A-Z a-z 0-9 . _ -, starting with a letter or digit")
+    return value
+
+
+class DeviceSite(Section):
+    """One instrument read over Modbus TCP."""
+
+    id: str
+    profile: str
+    """Profile id, or the path of a profile file relative to the site file."""
+    host: str
+    port: int = Field(502, ge=1, le=65_535)
+    unit: int = Field(1, ge=0, le=255)
+    serial: str = ""
+    certificate: str = ""
+    parameters: dict[str, Scalar] = Field(default_factory=dict)
+    poll_s: float = Field(60.0, gt=0, le=86_400)
+
+    _id = field_validator("id")(_checked_id)
+
+
+class MqttSite(Section):
+    """One instrument that publishes over MQTT."""
+
+    id: str
+    profile: str
+    name: str = ""
+    """The device's name in its topic, where that is not its id."""
+    serial: str = ""
+    certificate: str = ""
+    parameters: dict[str, Scalar] = Field(default_factory=dict)
+    poll_s: float = Field(60.0, gt=0, le=86_400)
+    """How often it is expected to publish; for the `config` event only."""
+
+    _id = field_validator("id")(_checked_id)
+
+
+class ImportSite(Section):
+    """One historian whose exports are imported."""
+
+    id: str
+    serial: str = ""
+    certificate: str = ""
+    interval_s: float = Field(900.0, gt=0, le=86_400)
+
+    _id = field_validator("id")(_checked_id)
+
+
+class Limits(Section):
+    """Physical range of a channel; outside it a reading is marked, never dropped."""
+
+    low: Decimal | None = None
+    high: Decimal | None = None
+
+
+class ChannelSite(Section):
+    """One stream of readings: a device's point under the name evidence knows it by."""
+
+    id: str
+    device: str
+    """Id of a `[[device]]`, `[[mqtt]]` or `[[import]]`."""
+    point: str = ""
+    """The profile's point; for an import the channel's own id is used in the map."""
+    param: str = ""
+    """Parameter of the data-quality control plan that this channel feeds."""
+    subject: str = ""
+    """Accounting subject, such as `enterprise` or `EAF1`."""
+    kind: Kind | None = None
+    """Needed for imports; otherwise the profile's role decides."""
+    unit: str | None = None
+    """Needed for imports; otherwise the profile decides."""
+    limits: Limits = Limits()
+    live: bool = True
+    """Sent to the centre as a live value."""
+
+    _id = field_validator("id")(_checked_id)
+
+
+class Site(Section):
+    """Everything in the site file."""
+
+    device: tuple[DeviceSite, ...] = ()
+    mqtt: tuple[MqttSite, ...] = ()
+    import_: tuple[ImportSite, ...] = Field((), alias="import")
+    channel: tuple[ChannelSite, ...]
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Site:
+        sources = [
+            *(device.id for device in self.device),
+            *(device.id for device in self.mqtt),
+            *(source.id for source in self.import_),
+        ]
+        _refuse_repeats(sources, "device")
+        _refuse_repeats([channel.id for channel in self.channel], "channel")
+        imports = {source.id for source in self.import_}
+        for channel in self.channel:
+            if channel.device not in sources:
+                raise ValueError(f"channel {channel.id} names device {channel.device!r}, which is not in this file")
+            if channel.device in imports:
+                if channel.kind is None or channel.unit is None:
+                    raise ValueError(f"channel {channel.id} is imported, so it needs kind and unit")
+            elif not channel.point:
+                raise ValueError(f"channel {channel.id} needs the point of device {channel.device}")
+        return self
+
+    def channels_of(self, source: str) -> tuple[ChannelSite, ...]:
+        """Return the channels that one device feeds."""
+        return tuple(channel for channel in self.channel if channel.device == source)
+
+
+def load_site(path: Path) -> Site:
+    """Read the site file.
+
+    Raises:
+        MisuseError: see `read_toml`.
+    """
+    return read_toml(path, Site)
+
+
+def _refuse_repeats(ids: list[str], what: str) -> None:
+    for index, one in enumerate(ids):
+        if one in ids[:index]:
+            raise ValueError(f"{what} id {one!r} is used twice")

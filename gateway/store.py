@@ -1,0 +1,165 @@
+"""The one SQLite file: opening it, and transactions that fail as *our* errors. Contains no business logic.
+
+WAL with `synchronous = FULL`: a commit that returned survives a power cut. Every write transaction starts with
+`BEGIN IMMEDIATE`, because a deferred one that reads first loses against another writer without waiting.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from sqlite_utils import Database
+
+from gateway.errors import StoreError
+from gateway.schema import APPLICATION_ID, migrations
+
+BUSY_TIMEOUT_S = 30.0
+MINIMUM_SQLITE = (3, 38, 0)
+
+Row = sqlite3.Row
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def wrap_exceptions(function: Callable[P, R]) -> Callable[P, R]:
+    """Turn every sqlite error into a StoreError that says what to do."""
+
+    @wraps(function)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except sqlite3.Error as error:
+            raise _store_error(error) from error
+
+    return wrapped
+
+
+class Store:
+    """A connection that belongs to one thread at a time; `transaction()` is the only way to write."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create the database.
+
+        Raises:
+            StoreError: it cannot be opened, is another program's, or SQLite is too old.
+        """
+        self.path = path
+        if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
+            raise StoreError("SQLite 版本过低，需要 3.38 或更新", "SQLite is too old; 3.38 or newer is needed")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"无法打开数据库 {path}: {error}", f"cannot open database {path}: {error}") from error
+        try:
+            self._prepare()
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _store_error(error) from error
+        except StoreError:
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        connection = self._connection
+        connection.row_factory = sqlite3.Row
+        found = connection.execute("PRAGMA application_id").fetchone()[0]
+        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
+        if found != APPLICATION_ID and not (found == 0 and empty):
+            raise StoreError(
+                f"{self.path} 不是网关数据库；请检查 data 设置",
+                f"{self.path} is not a gateway database; check the data setting",
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        if empty:
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        self.database = Database(connection)
+        if migrations.pending(self.database):
+            migrations.apply(self.database)
+
+    def close(self) -> None:
+        """Close the connection; what was committed stays."""
+        self._connection.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is committed together or not at all.
+
+        Raises:
+            StoreError: SQLite refused; nothing of the block is stored.
+        """
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise _store_error(error) from error
+
+    @wrap_exceptions
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
+        """Run one statement; return the number of rows it changed."""
+        return self._connection.execute(sql, parameters).rowcount
+
+    @wrap_exceptions
+    def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+        """Run one statement for many rows; return the number of rows changed."""
+        return self._connection.executemany(sql, rows).rowcount
+
+    @wrap_exceptions
+    def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
+        """Return all rows of a query."""
+        found: list[Row] = self._connection.execute(sql, parameters).fetchall()
+        return found
+
+    @wrap_exceptions
+    def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
+        """Return the first row of a query, or None."""
+        found: Row | None = self._connection.execute(sql, parameters).fetchone()
+        return found
+
+    def value(self, sql: str, parameters: Sequence[Any] = ()) -> Any:
+        """Return the first column of the first row, or None."""
+        found = self.row(sql, parameters)
+        return None if found is None else found[0]
+
+    # -- single values -------------------------------------------------------------------------------------
+
+    def get(self, name: str) -> str | None:
+        """Return a remembered text (`identity` table)."""
+        found = self.value("SELECT value FROM identity WHERE name = ?", (name,))
+        return None if found is None else str(found)
+
+    def put(self, name: str, value: str) -> None:
+        """Remember a text."""
+        self.execute(
+            "INSERT INTO identity (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+            (name, value),
+        )
+
+
+def _store_error(error: sqlite3.Error) -> StoreError:
+    said = str(error)
+    if "locked" in said or "busy" in said:
+        return StoreError(
+            "数据库被另一进程占用；稍后重试", "the database is locked by another process; try again shortly"
+        )
+    if "full" in said or "disk I/O" in said:
+        return StoreError(
+            f"磁盘已满或故障（{said}）；请腾出空间", f"the disk is full or failing ({said}); free some space"
+        )
+    return StoreError(f"数据库错误: {said}", f"database error: {said}")
