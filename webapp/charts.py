@@ -1,0 +1,131 @@
+"""Draw the last hours of one channel as an SVG line chart, on the server.
+
+Numbers come in as they were stored; only the position on the screen is rounded. The chart is decoration for the eye: every
+page that shows one also offers the same values as a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from decimal import Decimal
+
+from markupsafe import Markup, escape
+
+WIDTH, HEIGHT = 420, 170
+LEFT, RIGHT, TOP, BOTTOM = 62, 10, 12, 24
+TICKS_Y = 4
+TICK_HOURS = 6
+# A pause longer than this many usual intervals is drawn as a gap, not as a straight line over missing data.
+GAP_INTERVALS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One value of the chart; ``accepted`` is false for a reading whose flag keeps it out of sums."""
+
+    time: datetime
+    value: Decimal
+    accepted: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scale:
+    start: datetime
+    end: datetime
+    low: Decimal
+    high: Decimal
+
+    def x(self, time: datetime) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * ((time - self.start) / (self.end - self.start))
+
+    def y(self, value: Decimal) -> float:
+        share = float((value - self.low) / (self.high - self.low))
+        return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
+
+
+def line_chart(
+    points: Sequence[Point], *, start: datetime, end: datetime, zone: tzinfo, label: str
+) -> Markup:
+    """Return the chart as SVG; ``label`` is what a screen reader says in its place."""
+    shown = sorted((point for point in points if start <= point.time <= end), key=lambda point: point.time)
+    scale = _scale(shown, start, end)
+    parts = [_grid(scale, zone)]
+    accepted = [point for point in shown if point.accepted]
+    for run in _runs(accepted):
+        if len(run) == 1:
+            parts.append(
+                f'<circle class="dot" cx="{scale.x(run[0].time):.1f}" cy="{scale.y(run[0].value):.1f}" r="1.8"/>'
+            )
+        else:
+            path = " ".join(f"{scale.x(point.time):.1f},{scale.y(point.value):.1f}" for point in run)
+            parts.append(f'<polyline class="line" points="{path}"/>')
+    for point in shown:
+        if not point.accepted:
+            parts.append(
+                f'<circle class="flagged" cx="{scale.x(point.time):.1f}" cy="{scale.y(point.value):.1f}" r="3"/>'
+            )
+    return Markup(
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
+    )
+
+
+def _scale(points: Sequence[Point], start: datetime, end: datetime) -> _Scale:
+    values = [point.value for point in points] or [Decimal(0), Decimal(1)]
+    low, high = min(values), max(values)
+    if low == high:
+        pad = abs(low) / 10 or Decimal(1)
+        low, high = low - pad, high + pad
+    step = _nice_step((high - low) / TICKS_Y)
+    low = (low / step).to_integral_value(rounding="ROUND_FLOOR") * step
+    high = (high / step).to_integral_value(rounding="ROUND_CEILING") * step
+    return _Scale(start=start, end=end, low=low, high=high)
+
+
+def _nice_step(raw: Decimal) -> Decimal:
+    power = Decimal(1).scaleb(raw.adjusted())
+    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
+
+
+def _runs(points: Sequence[Point]) -> list[list[Point]]:
+    """Split the line where data are missing."""
+    if not points:
+        return []
+    pauses = sorted(later.time - earlier.time for earlier, later in zip(points, points[1:], strict=False))
+    usual = pauses[len(pauses) // 2] if pauses else timedelta(0)
+    runs = [[points[0]]]
+    for earlier, later in zip(points, points[1:], strict=False):
+        if later.time - earlier.time > max(usual * GAP_INTERVALS, timedelta(seconds=1)):
+            runs.append([])
+        runs[-1].append(later)
+    return runs
+
+
+def _grid(scale: _Scale, zone: tzinfo) -> str:
+    parts = []
+    step = _nice_step((scale.high - scale.low) / TICKS_Y)
+    value = scale.low
+    while value <= scale.high:
+        y = scale.y(value)
+        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_plain(value)}</text>')
+        value += step
+    local = scale.start.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    while local <= scale.end:
+        if local >= scale.start and local.hour % TICK_HOURS == 0:
+            x = scale.x(local)
+            parts.append(
+                f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 4}"/>'
+            )
+            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{local:%H:%M}</text>')
+        local += timedelta(hours=1)
+    y = HEIGHT - BOTTOM
+    parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
+    return "".join(parts)
+
+
+def _plain(value: Decimal) -> str:
+    """Return an axis label without exponent and without trailing zeros."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -1,0 +1,79 @@
+"""The forms people fill in, with the checks that need no database."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from flask_babel import lazy_gettext as _
+from flask_wtf import FlaskForm
+from flask_wtf.file import FileField
+from wtforms import HiddenField, PasswordField, RadioField, SelectField, StringField, TextAreaField
+from wtforms.validators import InputRequired, Length, ValidationError
+
+_DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z", re.ASCII)
+_PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\Z", re.ASCII)
+MAX_DIGITS = 40
+
+
+def half_width(text: str | None) -> str:
+    """Return what was typed with full-width digits, signs and points made ordinary; nothing else changes."""
+    typed = (text or "").strip()
+    return "".join(unicodedata.normalize("NFKC", character) for character in typed).replace("。", ".").replace("−", "-")
+
+
+class LoginForm(FlaskForm):  # type: ignore[misc]
+    """Name and password, and where the person wanted to go."""
+
+    name = StringField(
+        _("Login name"),
+        [InputRequired(_("Enter your login name.")), Length(max=64)],
+        render_kw={"autocomplete": "username", "autocapitalize": "none", "spellcheck": "false"},
+    )
+    password = PasswordField(
+        _("Password"),
+        [InputRequired(_("Enter your password.")), Length(max=200)],
+        render_kw={"autocomplete": "current-password"},
+    )
+    next = HiddenField()
+
+
+class LedgerForm(FlaskForm):  # type: ignore[misc]
+    """One value of a plan's ledger item for one month."""
+
+    param = SelectField(_("What"), [InputRequired(_("Choose what you enter."))])
+    period = StringField(
+        _("Month"), [InputRequired(_("Enter the month."))], render_kw={"inputmode": "numeric", "placeholder": "2026-10"}
+    )
+    value = StringField(
+        _("Value"),
+        [InputRequired(_("Enter the value."))],
+        filters=[half_width],
+        render_kw={"inputmode": "decimal", "autocomplete": "off"},
+    )
+    mode = RadioField(
+        _("How the value was obtained"),
+        [InputRequired(_("Choose how the value was obtained."))],
+        choices=[
+            ("measured", _("measured")),
+            ("default", _("default value")),
+            ("calculated", _("calculated")),
+        ],
+    )
+    source = TextAreaField(
+        _("Source"),
+        [InputRequired(_("Say where the value comes from.")), Length(max=500)],
+        render_kw={"rows": 3},
+    )
+    attachment = FileField(_("Original document (optional)"))
+
+    def validate_period(self, field: StringField) -> None:
+        """A month is YYYY-MM."""
+        field.data = half_width(field.data)
+        if not _PERIOD.match(field.data):
+            raise ValidationError(_("Write the month as YYYY-MM, for example 2026-10."))
+
+    def validate_value(self, field: StringField) -> None:
+        """A value is a plain decimal number; its digits are kept exactly."""
+        if len(field.data) > MAX_DIGITS or not _DECIMAL.match(field.data) or re.match(r"-0(\.0*)?\Z", field.data):
+            raise ValidationError(_("Write a plain number such as 1234.50: digits and one point, no unit, no thousands sign."))

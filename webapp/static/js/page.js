@@ -1,0 +1,28 @@
+/* Small comforts of every page: copy buttons, print buttons, fragments that could not be fetched, focus on an error summary. */
+
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent.trim());
+    button.textContent = button.dataset.done;
+  });
+}
+
+for (const button of document.querySelectorAll("[data-print]")) {
+  button.hidden = false;
+  button.addEventListener("click", () => window.print());
+}
+
+document.querySelector("[data-focus]")?.focus();
+
+/* A poll that fails leaves the old values on the screen; say so rather than let them look fresh. */
+const stale = document.querySelector("[data-stale]");
+if (stale) {
+  const set = (isStale) => { stale.hidden = !isStale; };
+  document.body.addEventListener("htmx:sendError", () => set(true));
+  document.body.addEventListener("htmx:responseError", (event) => {
+    set(true);
+    if (event.detail.xhr.status === 401) location.reload();
+  });
+  document.body.addEventListener("htmx:afterOnLoad", (event) => { if (event.detail.xhr.status < 400) set(false); });
+}

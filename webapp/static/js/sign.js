@@ -1,0 +1,76 @@
+/* A form that signs: form[data-sign] holds the text to be signed in [data-payload]; what the person enters fills its members.
+
+   The text on the screen is the text that is signed, plus `t`, the time of signing. The form then goes the ordinary way. */
+
+import { canonical } from "./canonical.js";
+import { find, isAvailable } from "./keystore.js";
+import { now, sign } from "./statement.js";
+
+function entered(form) {
+  const members = {};
+  for (const field of form.querySelectorAll("[data-member]")) {
+    if (field.type === "radio" && !field.checked) continue;
+    members[field.dataset.member] = field.value.trim();
+  }
+  return members;
+}
+
+/** Return the payload as it stands: the page's text with what was entered in the place of its members. */
+function payloadOf(form) {
+  const payload = JSON.parse(form.querySelector("[data-payload]").textContent);
+  for (const [name, value] of Object.entries(entered(form))) {
+    if (value === "" && !(name in payload)) continue;
+    else payload[name] = value;
+  }
+  return payload;
+}
+
+function say(form, words, kind) {
+  const place = form.querySelector("[data-outcome]");
+  place.className = kind ? `outcome note ${kind}` : "outcome";
+  place.textContent = words;
+}
+
+async function signAndSend(form, words) {
+  if (!isAvailable()) return say(form, words.insecure, "bad");
+  const entry = await find(document.body.dataset.account);
+  if (!entry) return say(form, words.nokey, "bad");
+  if (form.dataset.kid && form.dataset.kid !== entry.kid) return say(form, words.otherkey, "bad");
+  say(form, words.signing, "");
+  const { jws } = await sign({ ...payloadOf(form), t: now() }, entry);
+  form.elements.statement.value = jws;
+  form.dataset.signed = "yes";
+  form.submit();
+}
+
+function prepare(form) {
+  const words = JSON.parse(form.dataset.words);
+  const preview = form.querySelector("[data-preview]");
+  const button = form.querySelector("[data-sign-button]");
+  const show = () => {
+    if (preview) preview.textContent = canonical(payloadOf(form));
+  };
+  form.addEventListener("input", show);
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    if (form.dataset.signed || button.disabled) return;
+    button.disabled = true;
+    try {
+      await signAndSend(form, words);
+    } catch (error) {
+      say(form, `${words.failed} (${error.message})`, "bad");
+    } finally {
+      if (!form.dataset.signed) button.disabled = false;
+    }
+  });
+  if (!isAvailable()) say(form, words.insecure, "bad");
+  else find(document.body.dataset.account).then((entry) => {
+    if (!entry) say(form, words.nokey, "warn");
+    else if (form.dataset.kid && form.dataset.kid !== entry.kid) say(form, words.otherkey, "warn");
+  });
+  button.disabled = false;
+  show();
+}
+
+globalThis.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+document.querySelectorAll("form[data-sign]").forEach(prepare);

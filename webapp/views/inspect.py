@@ -1,0 +1,150 @@
+"""One statement with its receipt, files by digest, and the bundle of a month: what an inspector takes away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, abort, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import login_required
+from sqlalchemy.orm import Session
+
+from evidence.encoding import jcs
+from evidence.statement import Statement, parse
+from webapp import export, store_contents, store_keys, store_log, store_plants, store_users
+from webapp.accounts import ADMIN
+from webapp.center import current_center
+from webapp.models import LogEntry
+from webapp.views.access import account, plant_of
+from webapp.views.language import period as period_words
+from webapp.views.language import pick
+from webapp.views.wording import ROLES, plant_name
+
+blueprint = Blueprint("inspect", __name__)
+DEFAULT_ZONE = "Asia/Shanghai"
+SHOWN_INLINE = {"application/json", "application/pdf", "image/jpeg", "image/png", "text/csv"}
+
+
+@dataclass(frozen=True)
+class Found:
+    """A logged statement this person may read."""
+
+    entry: LogEntry
+    statement: Statement
+
+
+@blueprint.get("/statements/<sid>")
+@login_required
+def statement(sid: str) -> ResponseReturnValue:
+    """Show what a statement says, who signed it, and its receipt."""
+    center = current_center()
+    with center.database.reading() as db:
+        found = _find(db, sid)
+        plant = store_plants.find(db, found.statement.plant) if found.statement.plant else None
+        receipt = center.log.receipt(db, found.entry.idx)
+        crumbs = []
+        if plant is not None:
+            crumbs.append((plant_name(plant), url_for("plants.show", plant=plant.id)))
+            period = found.statement.payload.get("period")
+            if isinstance(period, str):
+                crumbs.append((period_words(period), url_for("months.show", plant=plant.id, period=period)))
+        return render_template(
+            "inspect/statement.html",
+            statement=found.statement,
+            canonical=jcs(dict(found.statement.payload)).decode("utf-8"),
+            index=found.entry.idx,
+            received=found.entry.received_at,
+            signer=signer_of(db, found.statement.kid),
+            receipt=receipt.to_text(),
+            size=receipt.size,
+            zone=plant.zone if plant is not None else DEFAULT_ZONE,
+            crumbs=crumbs or [(_("Plants"), url_for("plants.index"))],
+            fresh="signed" in request.args,
+        )
+
+
+@blueprint.get("/statements/<sid>.jws")
+@login_required
+def jws(sid: str) -> ResponseReturnValue:
+    """Give the statement's bytes."""
+    with current_center().database.reading() as db:
+        return _file(_find(db, sid).entry.jws.encode("ascii"), "application/jose", f"{sid}.jws")
+
+
+@blueprint.get("/statements/<sid>.tlog-proof")
+@login_required
+def receipt(sid: str) -> ResponseReturnValue:
+    """Give the statement's receipt."""
+    center = current_center()
+    with center.database.reading() as db:
+        text = center.log.receipt(db, _find(db, sid).entry.idx).to_text()
+    return _file(text.encode("utf-8"), "text/plain; charset=utf-8", f"{sid}.tlog-proof")
+
+
+@blueprint.get("/plants/<plant>/content/<sha256>")
+@login_required
+def content(plant: str, sha256: str) -> ResponseReturnValue:
+    """Give a file by its digest."""
+    with current_center().database.reading() as db:
+        plant_of(db, plant)
+        row = store_contents.find(db, plant, sha256)
+        if row is None:
+            abort(404)
+        subject = store_contents.subject(db, plant, sha256) or {}
+        name = str(subject.get("name", sha256))
+        return _file(row.data, row.type, name, inline=row.type in SHOWN_INLINE)
+
+
+@blueprint.get("/plants/<plant>/months/<period>/bundle")
+@login_required
+def bundle(plant: str, period: str) -> ResponseReturnValue:
+    """Give the bundle of a signed month, for checking without this site."""
+    center = current_center()
+    with center.database.reading() as db:
+        plant_of(db, plant)
+    data = export.month_bundle(center, plant, period)
+    if data is None:
+        abort(404)
+    with center.database.writing() as db:
+        store_users.note_act(
+            db, at=center.now(), actor=account().name, action="export", object_=period, plant=plant
+        )
+    return _file(data, "application/zip", bundle_name(plant, period))
+
+
+def bundle_name(plant: str, period: str) -> str:
+    """Name the bundle file of a month."""
+    return f"{plant}-{period}.evb"
+
+
+def signer_of(db: Session, kid: str) -> str:
+    """Name who a key belongs to, in words."""
+    row = store_keys.find_row(db, kid)
+    if row is None:
+        return _("unknown key")
+    roles = "、".join(str(ROLES.get(role, role)) for role in row.roles)
+    if row.subject_type == "person":
+        person = store_users.find(db, row.owner_id)
+        if person is not None:
+            return f"{pick(person.name_zh, person.name_en)} ({roles})"
+    return f"{row.owner_id} ({roles})"
+
+
+def _find(db: Session, sid: str) -> Found:
+    entry = store_log.by_sid(db, sid)
+    if entry is None:
+        abort(404)
+    if entry.plant:
+        plant_of(db, entry.plant)
+    elif account().role != ADMIN and entry.kid != account().kid:
+        abort(403)  # a reviewer's key statement is the business of that reviewer and the administrator
+    return Found(entry, parse(entry.jws))
+
+
+def _file(data: bytes, type_: str, name: str, *, inline: bool = False) -> Response:
+    response = Response(data, content_type=type_)
+    response.headers.set("Content-Disposition", "inline" if inline else "attachment", filename=name)
+    # Uploaded files are shown, never run: no script, no form, no origin of ours.
+    response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+    return response

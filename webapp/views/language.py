@@ -1,0 +1,111 @@
+"""Which language a request is answered in, and how times and numbers are written in it."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Flask, g, has_request_context, request
+from flask_babel import Babel, gettext
+from flask_babel import ngettext as plural
+from markupsafe import Markup, escape
+
+from webapp.center import current_center
+from webapp.extensions import LANGUAGES
+from webapp.translations_build import compiled_directory
+
+COOKIE = "lang"
+COOKIE_SECONDS = 365 * 24 * 3600
+
+
+def current() -> str:
+    """Return `zh` or `en`: the cookie, else the centre's default."""
+    if not has_request_context():
+        return "zh"
+    if "lang" not in g:
+        chosen = request.cookies.get(COOKIE)
+        g.lang = chosen if chosen in LANGUAGES else current_center().settings.web.default_language
+    return str(g.lang)
+
+
+def prepare(app: Flask) -> None:
+    """Set up Flask-Babel, the template filters for times and numbers, and the `lang` of every page."""
+    app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(compiled_directory())
+    app.config["BABEL_DEFAULT_LOCALE"] = "en"
+    Babel(app, locale_selector=current)
+    app.jinja_env.filters.update(moment=moment, clock=clock, day=day, age=age, period=period, number=number)
+    app.context_processor(lambda: {"lang": current(), "here": _here()})
+
+    @app.after_request
+    def _vary(response: Any) -> Any:
+        response.headers.setdefault("Content-Language", "zh-CN" if current() == "zh" else "en")
+        response.vary.add("Cookie")
+        return response
+
+
+def pick(zh: str, en: str) -> str:
+    """Return the one of two stored texts that suits the reader."""
+    return (zh or en) if current() == "zh" else (en or zh)
+
+
+def _here() -> str:
+    """The address of this page, to come back to; a page that answered a POST has none."""
+    return request.full_path.rstrip("?") if request.method == "GET" else "/"
+
+
+def moment(time: datetime, zone: str = "Asia/Shanghai") -> Markup:
+    """Write date and time to the second in a plant's legal time."""
+    local = time.astimezone(ZoneInfo(zone))
+    text = f"{_date(local)} {local:%H:%M:%S}"
+    return Markup(f'<time datetime="{escape(time.isoformat())}">{escape(text)}</time>')
+
+
+def clock(time: datetime, zone: str = "Asia/Shanghai") -> Markup:
+    """Write the time of day only; the full time is in the element's attribute."""
+    local = time.astimezone(ZoneInfo(zone))
+    return Markup(f'<time datetime="{escape(time.isoformat())}">{local:%H:%M}</time>')
+
+
+def day(value: date) -> str:
+    """Write a day."""
+    return _date(value)
+
+
+def _date(value: date) -> str:
+    if current() == "zh":
+        return f"{value.year}年{value.month}月{value.day}日"
+    return f"{value:%Y-%m-%d}"
+
+
+def period(text: str) -> str:
+    """Write a month `YYYY-MM`."""
+    year, month = text.split("-")
+    return f"{year}年{int(month)}月" if current() == "zh" else text
+
+
+def age(value: timedelta) -> str:
+    """Write how long ago something was, in its largest unit."""
+    seconds = max(int(value.total_seconds()), 0)
+    if seconds < 90:
+        return plural("%(num)d second ago", "%(num)d seconds ago", seconds)
+    if seconds < 90 * 60:
+        return plural("%(num)d minute ago", "%(num)d minutes ago", seconds // 60)
+    if seconds < 48 * 3600:
+        return plural("%(num)d hour ago", "%(num)d hours ago", seconds // 3600)
+    return plural("%(num)d day ago", "%(num)d days ago", seconds // 86400)
+
+
+def number(value: object) -> str:
+    """Write a decimal with thin groups of three before the point; every digit stays."""
+    if value is None or value == "":
+        return gettext("no value")
+    text = format(value, "f") if hasattr(value, "as_tuple") else str(value)
+    whole, point, rest = text.partition(".")
+    sign = "-" if whole.startswith("-") else ""
+    digits = whole.removeprefix("-")
+    if not digits.isdigit() or len(digits) <= 4:
+        return text
+    # A narrow no-break space groups without being a comma in one country and a point in another.
+    grouped = "\u202f".join(digits[max(end - 3, 0) : end] for end in range(len(digits), 0, -3)[::-1])
+    return f"{sign}{grouped}{point}{rest}"

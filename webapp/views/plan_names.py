@@ -1,0 +1,27 @@
+"""Names that a plant's control plan gives to its channels and ledger items."""
+
+from __future__ import annotations
+
+from sqlalchemy.orm import Session
+
+from accounting.errors import PlanError
+from accounting.plan import Plan, read_plan
+from webapp import store_contents
+from webapp.models import Plant
+from webapp.views.language import pick
+
+
+def plan_of(db: Session, plant: Plant) -> Plan | None:
+    """Read the plan in force; None when it is missing or unreadable (the month page then says what is missing)."""
+    data = store_contents.data(db, plant.id, plant.plan_sha256)
+    try:
+        return None if data is None else read_plan(data)
+    except PlanError:
+        return None
+
+
+def channel_names(db: Session, plant: Plant) -> dict[str, str]:
+    """Name the channels that feed an item."""
+    plan = plan_of(db, plant)
+    items = [] if plan is None else plan.items
+    return {item.source.channel: pick(item.name.zh, item.name.en) for item in items if item.source.channel is not None}

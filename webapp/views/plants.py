@@ -1,0 +1,237 @@
+"""The plants a person may see, and the page of one plant with its live values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from flask import Blueprint, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_babel import gettext as _
+from flask_login import current_user, login_required
+from markupsafe import Markup
+from sqlalchemy.orm import Session
+
+from webapp import store_log, store_months, store_plants, store_readings
+from webapp.accounts import PLANT_ROLES
+from webapp.center import current_center
+from webapp.charts import Point, line_chart
+from webapp.models import LiveSample, Plant
+from webapp.views.access import account, plant_of, plants_of
+from webapp.views.deadline import due_day
+from webapp.views.plan_names import channel_names
+
+blueprint = Blueprint("plants", __name__)
+SHOWN = timedelta(hours=24)
+OLD_AFTER = timedelta(minutes=30)
+"""A live value older than this is marked: the gateway or the meter may be silent."""
+SILENT_AFTER = timedelta(hours=2)
+"""A gateway that was not heard for this long is marked: segments are hourly."""
+VALID_FLAG = "N"
+
+
+@dataclass(frozen=True)
+class GatewayRow:
+    """How a gateway is doing."""
+
+    id: str
+    state_name: str
+    state_kind: str
+    last_seen_at: datetime | None
+    sid: str
+    seq: int
+    tree_end: int
+
+
+@dataclass(frozen=True)
+class MonthRow:
+    """One month of the list."""
+
+    period: str
+    status: str
+    rev: int
+    due: datetime
+
+
+@dataclass(frozen=True)
+class PlantRow:
+    """One plant of the list."""
+
+    plant: Plant
+    gateways: list[GatewayRow]
+    month: MonthRow | None
+
+
+@dataclass(frozen=True)
+class HourValues:
+    """What a channel's live values were in one hour: the table beside the chart."""
+
+    start: datetime
+    n: int
+    low: Decimal | None
+    high: Decimal | None
+    last: Decimal | None
+
+
+@dataclass(frozen=True)
+class LiveChannel:
+    """The newest live value of a channel, and its last day."""
+
+    id: str
+    name: str
+    value: str | None
+    unit: str
+    flag: str
+    time: datetime
+    age: timedelta
+    is_old: bool
+    chart: Markup
+    table: list[HourValues]
+
+
+@blueprint.get("/")
+def home() -> ResponseReturnValue:
+    """Go where this person's work is."""
+    if not current_user.is_authenticated:
+        return redirect(url_for("auth.login"))
+    if account().is_reviewer:
+        return redirect(url_for("review.queue"))
+    if account().role in PLANT_ROLES and len(account().plants) == 1:
+        return redirect(url_for("plants.show", plant=account().plants[0]))
+    return redirect(url_for("plants.index"))
+
+
+@blueprint.get("/plants")
+@login_required
+def index() -> ResponseReturnValue:
+    """List the plants of this person, with gateways and newest month."""
+    center = current_center()
+    with center.database.reading() as db:
+        rows = [
+            PlantRow(plant, _gateways(db, plant, center.now()), next(iter(_months(db, plant)), None))
+            for plant in plants_of(db)
+        ]
+    return render_template("plants/list.html", rows=rows)
+
+
+@blueprint.get("/plants/<plant>")
+@login_required
+def show(plant: str) -> ResponseReturnValue:
+    """Show one plant: months, gateways, live values."""
+    center = current_center()
+    with center.database.reading() as db:
+        row = plant_of(db, plant)
+        return render_template(
+            "plants/show.html",
+            plant=row,
+            months=_months(db, row),
+            gateways=_gateways(db, row, center.now()),
+            channels=_live(db, row, center.now()),
+            checkpoint=store_log.last_checkpoint(db),
+            may_enter=account().role in PLANT_ROLES,
+        )
+
+
+@blueprint.get("/plants/<plant>/live")
+@login_required
+def live(plant: str) -> ResponseReturnValue:
+    """Show the live values alone: what htmx fetches again and again."""
+    center = current_center()
+    with center.database.reading() as db:
+        row = plant_of(db, plant)
+        return render_template("plants/live.html", plant=row, channels=_live(db, row, center.now()))
+
+
+def _months(db: Session, plant: Plant) -> list[MonthRow]:
+    states = store_months.states(db, plant.id)
+    periods = sorted({*store_log.periods_of(db, plant.id), *states}, reverse=True)
+    return [
+        MonthRow(
+            period,
+            states[period].status if period in states else "open",
+            states[period].rev if period in states else 1,
+            due_day(period, plant.zone),
+        )
+        for period in periods
+    ]
+
+
+def _gateways(db: Session, plant: Plant, now: datetime) -> list[GatewayRow]:
+    heads = {head.gw: head for head in store_plants.chains(db, plant.id)}  # newest epoch wins
+    rows = []
+    for gateway in store_plants.gateways(db, plant.id):
+        head = heads.get(gateway.id)
+        if gateway.kid is None:
+            state = _("not enrolled"), "warn"
+        elif gateway.last_seen_at is None or now - gateway.last_seen_at > SILENT_AFTER:
+            state = _("silent"), "bad"
+        else:
+            state = _("in contact"), "good"
+        rows.append(
+            GatewayRow(
+                gateway.id,
+                *state,
+                gateway.last_seen_at,
+                head.sid if head else "",
+                head.seq if head else 0,
+                head.tree_end if head else 0,
+            )
+        )
+    return rows
+
+
+def _live(db: Session, plant: Plant, now: datetime) -> list[LiveChannel]:
+    names = channel_names(db, plant)
+    channels = []
+    for sample in store_readings.latest(db, plant.id):
+        series = store_readings.series(db, plant.id, sample.channel, now - SHOWN)
+        name = names.get(sample.channel, sample.channel)
+        channels.append(
+            LiveChannel(
+                id=sample.channel,
+                name=name,
+                value=sample.value,
+                unit=sample.unit,
+                flag=sample.flag,
+                time=sample.time,
+                age=now - sample.time,
+                is_old=now - sample.time > OLD_AFTER,
+                chart=_chart(series, name, plant, now),
+                table=_by_hour(series, plant),
+            )
+        )
+    return channels
+
+
+def _chart(series: Sequence[LiveSample], name: str, plant: Plant, now: datetime) -> Markup:
+    points = [
+        Point(time=sample.time, value=Decimal(sample.value), accepted=sample.flag == VALID_FLAG)
+        for sample in series
+        if sample.value is not None
+    ]
+    label = _("%(name)s, last 24 hours; the same values stand in the table below", name=name)
+    return line_chart(points, start=now - SHOWN, end=now, zone=ZoneInfo(plant.zone), label=label)
+
+
+def _by_hour(series: Sequence[LiveSample], plant: Plant) -> list[HourValues]:
+    zone = ZoneInfo(plant.zone)
+    hours: dict[datetime, list[LiveSample]] = {}
+    for sample in series:
+        start = sample.time.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+        hours.setdefault(start, []).append(sample)
+    rows = []
+    for start, samples in sorted(hours.items(), reverse=True):
+        values = [Decimal(sample.value) for sample in samples if sample.value is not None]
+        rows.append(
+            HourValues(
+                start,
+                len(samples),
+                min(values, default=None),
+                max(values, default=None),
+                values[-1] if values else None,
+            )
+        )
+    return rows
