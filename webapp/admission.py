@@ -1,0 +1,189 @@
+"""The one way into the log: every statement, from gateways, browsers and files, passes here.
+
+Runs inside a turn of the sequencer, so that what it looks up cannot change before the statement is logged.
+Order: form, already logged, key, signature, payload, role and scope, key validity, time, anchor, place in
+the device's chain, the rules of the kind; then append, then fold into chain, registry and month.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+from evidence.encoding import parse_time
+from evidence.errors import Code, EvidenceError
+from evidence.registry import Registry
+from evidence.statement import Statement, check_payload, parse, parse_envelope
+from evidence.verify_month import Signed
+from evidence.verify_statement import check_key_index, check_role
+from sync import Decision, Known, Link, decide
+from webapp import chain_rules, keyring, kind_rules, month_files, store_keys, store_log, store_plants
+from webapp.log import Turn
+from webapp.log_entries import periods_of, row_of
+from webapp.models import ForkEvidence, HeldStatement
+from webapp.refusal import Held, Logged, Outcome, Refused
+
+FUTURE_TOLERANCE = timedelta(minutes=5)
+MAX_HELD = 2000
+"""Statements of one gateway that may wait for a predecessor."""
+
+
+class Admission:
+    """Admits statements during one turn."""
+
+    def __init__(self, turn: Turn, origin: str) -> None:
+        self.turn = turn
+        self._session = turn.session
+        self._origin = origin
+
+    def admit(self, jws: str, consistency: Sequence[str] | None = None) -> Outcome:
+        """Log a statement, or say why not; a refusal leaves everything as it was."""
+        sid = ""
+        try:
+            statement = parse_envelope(jws)
+            sid = statement.sid
+            logged = store_log.by_sid(self._session, sid)
+            if logged is not None:
+                return Logged(sid, logged.idx, is_new=False)
+            outcome = self._judge(statement, consistency)
+            if isinstance(outcome, Logged):
+                self._release_followers(sid)
+            return outcome
+        except EvidenceError as error:
+            return Refused(sid, error.code, error.detail)
+
+    def _judge(self, statement: Statement, consistency: Sequence[str] | None) -> Outcome:
+        signed = self._check_signer(statement)
+        self._check_time_and_anchor(signed)
+        payload = statement.payload
+        if "gw" in payload:
+            held = self._check_place(statement, consistency)
+            if held is not None:
+                return held
+            chain_rules.check(self._session, signed, consistency)
+        kind_rules.check(self._session, signed)
+        return Logged(statement.sid, self.append(statement), is_new=True)
+
+    def _check_signer(self, statement: Statement) -> Signed:
+        entry = store_keys.find(self._session, statement.kid)
+        if entry is None:
+            raise EvidenceError(Code.KEY_UNKNOWN, f"key {statement.kid[:12]} is not in the registry")
+        statement.verify_signature(entry.public)
+        check_payload(statement)
+        if statement.kind == "key" and statement.payload["op"] == "enrol":
+            raise EvidenceError(Code.ROLE, "a key is enrolled with the nonce of an invitation only")
+        plant = store_plants.find(self._session, statement.plant)
+        plants = [] if plant is None else [store_plants.entry(plant)]
+        check_role(statement, entry, Registry.of([entry], plants))
+        check_key_index(entry, self.turn.size)
+        return Signed(statement, entry, None)
+
+    def _check_time_and_anchor(self, signed: Signed) -> None:
+        if parse_time(signed.payload["t"]) > self.turn.now + FUTURE_TOLERANCE:
+            raise EvidenceError(Code.TIME_FUTURE, f"signed at {signed.payload['t']}, which is to come; set the clock")
+        anchor = signed.payload.get("anchor")
+        if anchor is None:
+            return
+        if anchor["origin"] != self._origin:
+            raise EvidenceError(Code.LOG_ORIGIN, f"anchored to log {anchor['origin'][:60]}, this is {self._origin}")
+        if anchor["size"] > self.turn.start:
+            raise EvidenceError(
+                Code.TIME_CONTRADICTION, f"anchored to a log of {anchor['size']}, this one has {self.turn.start}"
+            )
+        row = store_log.checkpoint_at(self._session, anchor["size"])
+        if row is None or row.root != anchor["root"]:
+            raise EvidenceError(Code.LOG_EQUIVOCATION, f"this log signed no such checkpoint of {anchor['size']}")
+
+    def _check_place(self, statement: Statement, consistency: Sequence[str] | None) -> Held | None:
+        """Find the statement's place in its chain; None when it is the next.
+
+        Raises:
+            EvidenceError: ``FORK`` (both are kept) or ``SEQ_REGRESSION``.
+        """
+        payload = statement.payload
+        gw, epoch, seq, prev = payload["gw"], payload["epoch"], payload["seq"], payload["prev"]
+        taken = store_log.by_number(self._session, gw, epoch, seq)
+        before = None if prev is None else store_log.by_sid(self._session, prev)
+        is_of_chain = before is not None and (before.gw, before.epoch) == (gw, epoch)
+        known = Known(
+            sid_at_number=None if taken is None else taken.sid,
+            prev_seq=before.seq if before is not None and is_of_chain else (None if before is None else -1),
+        )
+        verdict = decide(Link(gw, epoch, seq, prev), known)
+        if verdict.decision is Decision.LOG:
+            return None
+        if verdict.decision is Decision.HOLD and verdict.missing is not None:
+            return self._hold(statement, verdict.missing, consistency)
+        if verdict.decision is Decision.REFUSE_FORK and taken is not None:
+            self._keep_fork(statement, taken.sid, taken.jws)
+            raise EvidenceError(Code.FORK, f"number {seq} of {gw} epoch {epoch} is statement {taken.sid[:12]}")
+        raise EvidenceError(Code.SEQ_REGRESSION, f"statement {seq} of {gw} does not follow its predecessor")
+
+    def _hold(self, statement: Statement, missing: str, consistency: Sequence[str] | None) -> Held:
+        payload = statement.payload
+        if store_plants.count_held(self._session, payload["gw"]) < MAX_HELD:
+            held = HeldStatement(
+                sid=statement.sid,
+                plant=statement.plant,
+                gw=payload["gw"],
+                epoch=payload["epoch"],
+                seq=payload["seq"],
+                missing=missing,
+                jws=statement.jws,
+                consistency=None if consistency is None else list(consistency),
+                held_at=self.turn.now,
+            )
+            store_plants.hold(self._session, held)
+        return Held(statement.sid, missing)
+
+    def _keep_fork(self, statement: Statement, logged_sid: str, logged_jws: str) -> None:
+        payload = statement.payload
+        fork = ForkEvidence(
+            sid=statement.sid,
+            jws=statement.jws,
+            logged_sid=logged_sid,
+            logged_jws=logged_jws,
+            plant=statement.plant,
+            gw=payload["gw"],
+            epoch=payload["epoch"],
+            seq=payload["seq"],
+            seen_at=self.turn.now,
+        )
+        store_plants.keep_fork(self._session, fork)
+
+    def append(self, statement: Statement) -> int:
+        """Append a statement that was judged, and fold it; gives its number."""
+        periods = self._periods(statement)
+        index = self.turn.append(row_of(statement), periods)
+        if "gw" in statement.payload:
+            chain_rules.fold(self._session, statement)
+        if statement.kind == "key":
+            keyring.fold(self._session, statement, index)
+        if statement.kind in month_files.KINDS:
+            for period in periods:
+                month_files.refresh_state(self._session, statement.plant, period, self.turn.now)
+        return index
+
+    def _periods(self, statement: Statement) -> set[str]:
+        plant = store_plants.find(self._session, statement.plant)
+        if plant is None:
+            return set()
+        reviewed = month_files.reviewed_period(self._session, statement) if statement.kind == "review" else None
+        return periods_of(statement, ZoneInfo(plant.zone), reviewed)
+
+    def _release_followers(self, sid: str) -> None:
+        """Admit what waited for this statement, and what waited for that."""
+        waiting = [sid]
+        while waiting:
+            for held in store_plants.held_after(self._session, waiting.pop()):
+                store_plants.release(self._session, held.sid)
+                if self.is_admitted(held.jws, held.consistency):
+                    waiting.append(held.sid)
+
+    def is_admitted(self, jws: str, consistency: Sequence[str] | None) -> bool:
+        """Admit one held statement; its sender learns of a refusal when it asks again."""
+        try:
+            return isinstance(self._judge(parse(jws), consistency), Logged)
+        except EvidenceError:
+            return False

@@ -1,0 +1,63 @@
+"""Turns a verified statement into a row of the log: its columns, and the months it says something about."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from evidence.encoding import parse_time
+from evidence.errors import EvidenceError
+from evidence.segment import entry_hour
+from evidence.statement import Statement
+from webapp.models import LogEntry
+
+
+def row_of(statement: Statement) -> LogEntry:
+    """Make the row; number, leaf hash and time are set when it is appended."""
+    payload = statement.payload
+    tree = payload.get("tree") or {}
+    about = payload.get("subject") if statement.kind == "review" else payload.get("after")
+    return LogEntry(
+        sid=statement.sid,
+        jws=statement.jws,
+        kind=statement.kind,
+        plant=statement.plant,
+        gw=payload.get("gw"),
+        epoch=payload.get("epoch"),
+        seq=payload.get("seq"),
+        tree_start=tree.get("start"),
+        tree_end=tree.get("end"),
+        subject=about,
+        kid=statement.kid,
+    )
+
+
+def periods_of(statement: Statement, zone: ZoneInfo, reviewed_period: str | None = None) -> set[str]:
+    """List the months a statement says something about, in the plant's zone."""
+    payload = statement.payload
+    if statement.kind == "segment":
+        hours = {entry_hour(entry, payload["span"], zone) for entry in payload["ch"]}
+        return {_month(parse_time(hour), zone) for hour in hours or {payload["span"][0]}}
+    if statement.kind in ("declare", "month"):
+        return {payload["period"]}
+    if statement.kind == "ledger":
+        return {payload.get("period") or payload["day"][:7]}
+    if statement.kind == "lab":
+        return {_month(parse_time(payload["taken"]), zone)}
+    if statement.kind == "event":
+        moments = [payload["t"], *(payload["data"].get(name) for name in ("from", "to"))]
+        return {_month(moment, zone) for moment in map(_time, moments) if moment is not None}
+    if statement.kind == "review" and reviewed_period is not None:
+        return {reviewed_period}
+    return set()
+
+
+def _time(text: object) -> datetime | None:
+    try:
+        return parse_time(text) if isinstance(text, str) else None
+    except EvidenceError:
+        return None
+
+
+def _month(moment: datetime, zone: ZoneInfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m}"
