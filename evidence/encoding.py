@@ -190,7 +190,7 @@ def _no_float(text: str) -> NoReturn:
 
 
 def _check_values(value: Any, depth: int) -> None:
-    if depth > MAX_DEPTH:
+    if depth >= MAX_DEPTH and isinstance(value, dict | list | tuple):
         raise EvidenceError(Code.PAYLOAD, f"nested deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
         for name, member in value.items():

@@ -18,7 +18,7 @@ ED25519_NOTE = 0x01
 ED25519_COSIGNATURE = 0x04
 MAX_SIGNATURES = 100
 _LINE = re.compile(r"— ([^ +\n]+) ([A-Za-z0-9+/=]+)\Z")
-_SIZE = re.compile(r"0|[1-9][0-9]*\Z", re.ASCII)
+_SIZE = re.compile(r"(?:0|[1-9][0-9]*)\Z", re.ASCII)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,290 @@
+"""Crimes against a month, each named by the verdict's code; and the honest month that passes."""
+
+import io
+import zipfile
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from evidence_world import NOW, World, indexed, seed
+
+from evidence.bundle import read_bundle, write_bundle
+from evidence.errors import BundleError, Code
+from evidence.keys import SigningKey
+from evidence.statement import sign
+from evidence.verdict import Report, Verdict
+from evidence.verify import verify_bundle
+
+
+def verify(world: World, **trust: Any) -> Report:
+    return verify_bundle(world.pack(), world.trust(**trust), NOW)
+
+
+def codes(report: Report) -> set[Code]:
+    return {finding.code for finding in report.findings}
+
+
+def test_honest_month_is_valid(approved: World) -> None:
+    report = verify(approved)
+    assert report.findings == ()
+    assert report.verdict is Verdict.VALID
+    assert report.counts == {"statements": 10, "receipts": 10, "months": 1, "contents": 2, "readings": 2}
+    assert report.subject["period"] == "2026-03"
+    assert report.subject["province"] == "approve"
+
+
+def test_month_without_approval_is_indeterminate(world: World) -> None:
+    world.close_month()
+    report = verify(world)
+    assert report.verdict is Verdict.INDETERMINATE
+    assert codes(report) == {Code.NOT_APPROVED}
+
+
+def test_every_flipped_byte_is_invalid(approved: World) -> None:
+    """Flip each byte of each file, one at a time: no flip may pass, whatever it hits."""
+    bundle = approved.pack(readings=(0,))
+    trust = approved.trust()
+    assert verify_bundle(bundle, trust, NOW).verdict is Verdict.VALID
+    groups = ("statements", "proofs", "content", "readings")
+    survivors = []
+    for group in groups:
+        for name, data in getattr(bundle, group).items():
+            step = max(1, len(data) // 40)
+            for position in {*range(0, len(data), step), len(data) - 1}:
+                flipped = data[:position] + bytes([data[position] ^ 1]) + data[position + 1 :]
+                forged = indexed(replace(bundle, **{group: {**getattr(bundle, group), name: flipped}}))
+                if verify_bundle(forged, trust, NOW).verdict is not Verdict.INVALID:
+                    survivors.append((group, name[:12], position))
+    assert survivors == []
+
+
+def test_flipped_index_is_a_malformed_bundle(approved: World) -> None:
+    bundle = approved.pack()
+    assert bundle.index is not None
+    for position in range(0, len(bundle.index), 97):
+        forged = bundle.index[:position] + bytes([bundle.index[position] ^ 4]) + bundle.index[position + 1 :]
+        report = verify_bundle(replace(bundle, index=forged), approved.trust(), NOW)
+        assert codes(report) == {Code.BUNDLE_FORMAT}
+    assert codes(verify_bundle(replace(bundle, index=None), approved.trust(), NOW)) == {Code.BUNDLE_FORMAT}
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("segment", Code.CHAIN_INCOMPLETE),
+        ("declare", Code.DECLARE_MISSING),
+        ("review", Code.NOT_APPROVED),
+        ("month", Code.CHAIN_INCOMPLETE),
+    ],
+)
+def test_dropped_statement_is_missed(approved: World, kind: str, expected: Code) -> None:
+    bundle = approved.pack(readings=())
+    victims = [sid for sid, jws in bundle.statements.items() if f'"{kind}"'.encode() in decoded(jws)]
+    for sid in victims:
+        statements = {name: data for name, data in bundle.statements.items() if name != sid}
+        proofs = {name: data for name, data in bundle.proofs.items() if name != sid}
+        report = verify_bundle(indexed(replace(bundle, statements=statements, proofs=proofs)), approved.trust(), NOW)
+        assert report.verdict in (Verdict.INVALID, Verdict.INDETERMINATE)
+        assert codes(report) & {expected, Code.SEGMENT_MISSING}, report.findings
+
+
+def decoded(jws: bytes) -> bytes:
+    from evidence.statement import parse_envelope
+
+    return repr(dict(parse_envelope(jws.decode()).payload)).replace("'", '"').encode()
+
+
+def test_dropped_receipt_is_not_logged(approved: World) -> None:
+    bundle = approved.pack()
+    sid = min(bundle.proofs)
+    forged = indexed(replace(bundle, proofs={name: data for name, data in bundle.proofs.items() if name != sid}))
+    report = verify_bundle(forged, approved.trust(), NOW)
+    assert report.verdict is Verdict.INDETERMINATE
+    assert Code.NOT_LOGGED in codes(report)
+
+
+def test_missing_and_extra_contents(approved: World) -> None:
+    bundle = approved.pack()
+    for digest in bundle.content:
+        rest = {name: data for name, data in bundle.content.items() if name != digest}
+        report = verify_bundle(indexed(replace(bundle, content=rest)), approved.trust(), NOW)
+        assert codes(report) == {Code.CONTENT_MISSING}
+    from evidence.encoding import sha256_hex
+
+    extra = {**bundle.content, sha256_hex(b"x"): b"x"}
+    report = verify_bundle(indexed(replace(bundle, content=extra)), approved.trust(), NOW)
+    assert codes(report) == {Code.CONTENT_EXTRA}
+
+
+def test_changed_sum_signed_by_everyone_is_an_aggregate_mismatch(world: World) -> None:
+    world.edit_body = lambda body: body["channels"][0].update(sum="1.00")
+    world.approve(world.close_month())
+    assert codes(verify(world)) == {Code.AGGREGATE_MISMATCH}
+
+
+def test_responsible_person_before_technician(world: World) -> None:
+    subjects = [world.attach("body.json", world.body()), world.attach("plan.json", b'{"plan":1}')]
+    world.approve(world.close_month(declared=world.declare(subjects)[::-1]))
+    assert Code.DECLARE_ORDER in codes(verify(world))
+
+
+def test_one_person_may_not_declare_twice(world: World) -> None:
+    for position, entry in enumerate(world.entries):
+        if entry.owner_id == "wang":
+            world.entries[position] = replace(entry, owner_id="li")
+    world.approve(world.close_month())
+    assert codes(verify(world)) == {Code.SEPARATION_OF_DUTY}
+
+
+def test_declared_other_attachments_than_the_month_lists(world: World) -> None:
+    subjects = [world.attach("body.json", world.body()), world.attach("report.pdf", b"forged report")]
+    world.approve(world.close_month(declared=world.declare(subjects)))
+    assert Code.DECLARE_MISMATCH in codes(verify(world))
+
+
+def test_approval_of_revision_1_does_not_approve_revision_2(world: World) -> None:
+    first = world.close_month()
+    world.approve(first)
+    world.close_month(rev=2, supersedes=first.sid)
+    report = verify(world)
+    assert Code.NOT_APPROVED in codes(report)
+    assert report.subject["rev"] == "2"
+
+
+def test_month_superseded_twice(world: World) -> None:
+    first = world.close_month()
+    world.close_month(rev=2, supersedes=first.sid)
+    world.close_month(rev=2, supersedes=first.sid)
+    assert Code.SUPERSEDE_FORK in codes(verify(world))
+
+
+def test_two_first_revisions(world: World) -> None:
+    world.close_month()
+    world.close_month()
+    assert Code.PERIOD_DUPLICATE in codes(verify(world))
+
+
+def test_province_before_city(world: World) -> None:
+    month = world.close_month()
+    world.review("province", month.sid, month.sid)
+    assert Code.NOT_APPROVED in codes(verify(world))
+
+
+def test_returned_month_is_not_approved(world: World) -> None:
+    month = world.close_month()
+    world.review("city", month.sid, month.sid, "return")
+    assert codes(verify(world)) == {Code.NOT_APPROVED}
+
+
+def test_reviewer_of_another_region(world: World) -> None:
+    world.add_key("stranger", "city-9", {"city"}, region="3301")
+    month = world.close_month()
+    world.review("city", month.sid, month.sid, who="stranger")
+    assert Code.SUBJECT_SCOPE in codes(verify(world))
+
+
+def test_city_key_may_not_sign_for_the_province(world: World) -> None:
+    month = world.close_month()
+    city = world.review("city", month.sid, month.sid)
+    world.review("province", month.sid, city.sid, who="city")
+    assert Code.ROLE in codes(verify(world))
+
+
+def test_another_plants_statement(approved: World) -> None:
+    payload = {**approved.segments[0].payload, "plant": "P-2"}
+    approved.put(sign(payload, approved.keys["gateway"]))
+    assert Code.SUBJECT_SCOPE in codes(verify(approved))
+
+
+def test_two_statements_with_one_number(approved: World) -> None:
+    payload = {**approved.segments[1].payload, "t": "2026-03-01T09:00:00.000Z"}
+    approved.put(sign(payload, approved.keys["gateway"]))
+    assert Code.FORK in codes(verify(approved))
+
+
+def test_gap_and_overlap_of_tree_ranges(world: World) -> None:
+    world.read_hour(4, ["1"])
+    world.sealed += 1
+    world.read_hour(5, ["1", "2"])
+    world.seal(5)
+    world.approve(world.close_month())
+    assert Code.RANGE_GAP in codes(verify(world))
+    world = World()
+    world.run_hours(2)
+    world.sealed -= 1
+    world.read_hour(2, ["1"])
+    world.seal(2)
+    world.approve(world.close_month())
+    assert Code.RANGE_OVERLAP in codes(verify(world))
+
+
+def test_clock_running_backwards_within_a_boot(world: World) -> None:
+    world.read_hour(4, ["1"])
+    world.seq -= 0
+    clock = {"boot": "b1", "mono": 1, "off_ms": 0, "src": "ntp"}
+    world.device("event", type="maintenance", data={"note": "x"}, clk=clock)
+    world.seal(4)
+    world.approve(world.close_month())
+    assert Code.CLOCK_STEP_UNDECLARED in codes(verify(world))
+
+
+def test_statement_anchored_after_its_own_entry(world: World) -> None:
+    anchor = {"origin": "log.example/evidence", "size": 10_000, "root": "00" * 32}
+    world.device("event", type="maintenance", data={"note": "x"}, anchor=anchor)
+    world.approve(world.close_month())
+    assert Code.TIME_CONTRADICTION in codes(verify(world))
+
+
+def test_unknown_and_ended_keys(approved: World) -> None:
+    thief = SigningKey.from_seed(seed("thief"))
+    approved.put(sign({**approved.segments[0].payload, "seq": 99, "prev": "0" * 64}, thief))
+    assert Code.KEY_UNKNOWN in codes(verify(approved))
+    entry = approved.entries[0]
+    for reason, code in (("compromised", Code.KEY_REVOKED), ("superseded", Code.KEY_SUPERSEDED)):
+        approved.entries[0] = replace(entry, until_index=3, reason=reason)
+        assert code in codes(verify(approved))
+
+
+def test_old_trust_file_is_graded(approved: World) -> None:
+    bundle = approved.pack()
+    trust = approved.trust()
+    for age, verdict in (
+        (timedelta(days=6), Verdict.VALID),
+        (timedelta(days=8), Verdict.VALID_WITH_WARNINGS),
+        (timedelta(days=38), Verdict.INDETERMINATE),
+    ):
+        assert verify_bundle(bundle, trust, NOW + age).verdict is verdict
+
+
+def test_bundle_is_packed_the_same_every_time_and_read_back(approved: World) -> None:
+    bundle = approved.pack()
+    packed = write_bundle(bundle)
+    assert write_bundle(approved.pack()) == packed
+    assert read_bundle(io.BytesIO(packed)) == bundle
+
+
+@pytest.mark.parametrize(
+    "name", ["../x", "/etc/passwd", "content/..", "statements/x.jws", "INDEX.JSON", "content/" + "A" * 64, "a\\b"]
+)
+def test_bundle_with_a_strange_name_is_refused(approved: World, name: str) -> None:
+    packed = io.BytesIO(write_bundle(approved.pack()))
+    with zipfile.ZipFile(packed, "a") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(BundleError):
+        read_bundle(packed)
+
+
+def test_bomb_duplicate_and_truncated_bundles_are_refused(approved: World) -> None:
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("index.json", b"0" * 50_000_000)
+    double = io.BytesIO()
+    with zipfile.ZipFile(double, "w") as archive:
+        archive.writestr("index.json", b"{}")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("index.json", b"{}")
+    whole = write_bundle(approved.pack())
+    for data in (bomb.getvalue(), double.getvalue(), whole[:-30], whole[:100], b"", b"PK"):
+        with pytest.raises(BundleError):
+            read_bundle(io.BytesIO(data))

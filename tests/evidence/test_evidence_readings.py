@@ -1,0 +1,199 @@
+"""Readings, totalisers, segments and raw tiles: what is booked, to which hour, and how it is proved."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from evidence.channel import Channel, ChannelKind
+from evidence.encoding import parse_decimal, time_text
+from evidence.errors import Code, EvidenceError
+from evidence.judge import Limits, TotalWatch, judge, judge_total
+from evidence.merkle import RightEdge, leaf_hash, root, verify_inclusion
+from evidence.reading import Flag, Leaf, Reading, leaf_line, leaf_members, parse_leaf
+from evidence.segment import Baseline, hour_of, summarise
+from evidence.tile_proof import TileProof, reading_path, tile_path, verify_tile
+from evidence.totaliser import StepKind, Totaliser, judge_step
+
+HOUR = timedelta(hours=1)
+T0 = datetime(2026, 3, 1, tzinfo=UTC)
+ZONE = ZoneInfo("Asia/Shanghai")
+RULE = Totaliser(Decimal(100), Decimal(5), True, Decimal(1_000_000))
+TOTAL = Channel("E", "kWh", ChannelKind.TOTAL, timedelta(minutes=15), "meter", "modbus", totaliser=RULE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "elapsed", "restarted", "kind", "use", "floor"),
+    [
+        (500, 560, HOUR, False, StepKind.NORMAL, 60, 560),
+        (999_980, 20, HOUR, False, StepKind.ROLLOVER, 40, 20),
+        (123_456, 35, HOUR, False, StepKind.RESET, 35, 35),
+        (123_456, 123_453, HOUR, True, StepKind.BACKSTEP, 0, 123_456),
+        (123_456, 123_453, HOUR, False, StepKind.ERROR, None, 123_453),
+        (123_456, 3_796_107_265, HOUR, False, StepKind.ERROR, None, 3_796_107_265),
+        (560, 2_960, 24 * HOUR, False, StepKind.NORMAL, 2_400, 2_960),
+        (560, 640, 2 * HOUR, False, StepKind.NORMAL, 80, 640),
+    ],
+)
+def test_published_totaliser_steps(
+    old: int, new: int, elapsed: timedelta, restarted: bool, kind: StepKind, use: int | None, floor: int
+) -> None:
+    step = judge_step(Decimal(old), Decimal(new), elapsed, RULE, restarted=restarted)
+    assert (step.kind, step.use, step.floor) == (kind, None if use is None else Decimal(use), Decimal(floor))
+
+
+def totals(*readings: tuple[float, str]) -> list[Leaf]:
+    return [
+        Leaf(index, T0 + HOUR * hours, "E", Decimal(value), "kWh", Flag.NORMAL)
+        for index, (hours, value) in enumerate(readings)
+    ]
+
+
+def test_total_read_at_the_limit_closes_the_hour_before() -> None:
+    leaves = totals((0, "100"), (0.5, "110"), (1, "125.5"), (1.25, "130"))
+    entries, after = summarise(leaves, {"E": TOTAL}, T0, ZONE, {})
+    assert entries == [
+        {"id": "E", "n": 1, "valid": 1, "hour": time_text(T0 - HOUR), "first": "100", "last": "100", "use": "0"},
+        {"id": "E", "n": 2, "valid": 2, "first": "100", "last": "125.5", "use": "25.5"},
+        {"id": "E", "n": 1, "valid": 1, "hour": time_text(T0 + HOUR), "first": "125.5", "last": "130", "use": "4.5"},
+    ]
+    assert after == {"E": Baseline(Decimal(130), leaves[-1].time)}
+
+
+def test_use_over_a_gap_is_right_and_marked() -> None:
+    before = {"E": Baseline(Decimal(560), T0)}
+    entries, _ = summarise(totals((24, "2960")), {"E": TOTAL}, T0 + 23 * HOUR, ZONE, before)
+    assert entries == [{"id": "E", "n": 1, "valid": 1, "first": "560", "last": "2960", "use": "2400", "gap": True}]
+
+
+def test_unusable_readings_count_but_do_not_add() -> None:
+    leaves = totals((0.25, "10"), (0.5, "11"))
+    leaves.insert(1, Leaf(9, T0 + HOUR / 3, "E", None, "kWh", Flag.NO_COMMUNICATION))
+    entries, _ = summarise(leaves, {"E": TOTAL}, T0, ZONE, {})
+    assert entries == [{"id": "E", "n": 3, "valid": 2, "first": "10", "last": "11", "use": "1"}]
+    only_bad = [replace(leaves[1], index=0)]
+    assert summarise(only_bad, {"E": TOTAL}, T0, ZONE, {})[0] == [{"id": "E", "n": 1, "valid": 0}]
+
+
+@given(st.lists(st.integers(0, 25), min_size=2, max_size=60), st.integers(1, 59))
+def test_use_of_all_hours_is_last_minus_first_however_it_is_cut(steps: list[int], cut: int) -> None:
+    """Sealing earlier or later, in one segment or many, books the same energy in the same hours."""
+    value, leaves = Decimal(0), []
+    for index, step in enumerate(steps):
+        value += step
+        leaves.append(Leaf(index, T0 + index * timedelta(minutes=15), "E", value, "kWh", Flag.NORMAL))
+    whole, _ = summarise(leaves, {"E": TOTAL}, T0, ZONE, {})
+    first, carried = summarise(leaves[:cut], {"E": TOTAL}, T0, ZONE, {})
+    second, _ = summarise(leaves[cut:], {"E": TOTAL}, T0, ZONE, carried)
+
+    def by_hour(entries: list[dict[str, str]]) -> dict[str, Decimal]:
+        sums: dict[str, Decimal] = {}
+        for entry in entries:
+            hour = entry.get("hour", time_text(T0))
+            sums[hour] = sums.get(hour, Decimal(0)) + parse_decimal(entry["use"])
+        return sums
+
+    assert by_hour(whole) == by_hour(first + second)
+    assert sum(by_hour(whole).values()) == leaves[-1].value - leaves[0].value  # type: ignore[operator]
+
+
+def test_hours_follow_the_plants_zone_even_at_half_hours() -> None:
+    kolkata = ZoneInfo("Asia/Kolkata")
+    assert hour_of(datetime(2026, 3, 1, 0, 45, tzinfo=UTC), kolkata) == datetime(2026, 3, 1, 0, 30, tzinfo=UTC)
+    assert hour_of(datetime(2026, 3, 1, 0, 45, tzinfo=UTC), ZONE) == T0
+
+
+def reading(value: str | None, hours: float = 0, flag: Flag = Flag.NORMAL) -> Reading:
+    number = None if value is None else Decimal(value)
+    return Reading("E", T0 + HOUR * hours, number, "kWh", flag, T0)
+
+
+def test_range_and_time_are_judged_and_the_value_stays() -> None:
+    limits = Limits(Decimal(0), Decimal(100))
+    assert judge(reading("50"), limits, T0) == reading("50")
+    for value, hours, flag in (("101", 0, Flag.OVER_RANGE), ("-1", 0, Flag.FAULT), ("5", 1, Flag.FAULT)):
+        judged = judge(reading(value, hours), limits, T0)
+        assert (judged.flag, judged.value, judged.reason != "") == (flag, Decimal(value), True)
+
+
+def test_torn_total_is_forgotten_and_swapped_meter_is_believed() -> None:
+    watch, first = judge_total(None, reading("100"), RULE)
+    watch, torn = judge_total(watch, reading("99999999", 1), RULE)
+    watch, again = judge_total(watch, reading("150", 2), RULE)
+    assert [one.flag for one in (first, torn, again)] == [Flag.NORMAL, Flag.FAULT, Flag.NORMAL]
+    watch = TotalWatch(Baseline(Decimal(500_000), T0))
+    watch_after, jump = judge_total(watch, reading("2000", 1), RULE)
+    _, confirmed = judge_total(watch_after, reading("2050", 2), RULE)
+    assert (jump.flag, confirmed.flag, confirmed.reason) == (Flag.FAULT, Flag.NORMAL, "Q31 jump confirmed")
+
+
+def test_reading_without_number_is_never_normal() -> None:
+    with pytest.raises(ValueError):
+        reading(None)
+    assert not reading(None, flag=Flag.NO_COMMUNICATION).is_valid
+
+
+@given(
+    st.integers(0, 2**40),
+    st.decimals(allow_nan=False, allow_infinity=False, places=3) | st.none(),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=10),
+)
+def test_leaf_lines_read_back(index: int, value: Decimal | None, unit: str) -> None:
+    flag = Flag.NORMAL if value is not None else Flag.FAULT
+    leaf = Leaf(index, T0, "C", value, unit, flag)
+    assert parse_leaf(leaf_line(leaf, bytes(32))) == leaf
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"[]", b'["r2",0,"2026-03-01T00:00:00.000Z","C","1","u","N","AAAAAAAAAAAAAAAAAAAAAA"]',
+     b'["r1",0,"2026-03-01T00:00:00.000Z","C","1.","u","N","AAAAAAAAAAAAAAAAAAAAAA"]',
+     b'["r1",0,"2026-03-01T00:00:00.000Z","C","1","u","Z","AAAAAAAAAAAAAAAAAAAAAA"]',
+     b'["r1", 0,"2026-03-01T00:00:00.000Z","C","1","u","N","AAAAAAAAAAAAAAAAAAAAAA"]',
+     b'["r1",0,"2026-03-01T00:00:00.000Z","C","1","u","N","AAAA"]', b"\xff"],
+)  # fmt: skip
+def test_malformed_leaf_lines_are_refused(line: bytes) -> None:
+    with pytest.raises(EvidenceError):
+        parse_leaf(line)
+
+
+def raw_tiles(size: int) -> tuple[list[Leaf], list[bytes], bytes]:
+    salt = bytes(range(32))
+    leaves = [Leaf(index, T0, "C", Decimal(index), "u", Flag.NORMAL) for index in range(size)]
+    return leaves, [leaf_hash(leaf_line(leaf, salt)) for leaf in leaves], salt
+
+
+def stored_line(leaf: Leaf) -> str:
+    import json
+
+    return json.dumps(leaf_members(leaf), ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("size", [1, 5, 256, 257, 512, 700, 1024, 1025])
+def test_raw_tile_is_proved_whole_and_any_change_shows(size: int) -> None:
+    leaves, hashes, salt = raw_tiles(size)
+    head = root(hashes)
+    for number in range(-(-size // 256)):
+        path = tile_path(lambda start, end: root(hashes[start:end]), number, size)
+        here = leaves[number * 256 : (number + 1) * 256]
+        proof = TileProof(number, size, salt, tuple(stored_line(leaf) for leaf in here), tuple(path))
+        assert verify_tile(TileProof.from_json(proof.to_json()), head) == here
+        whole = reading_path(hashes[number * 256 : (number + 1) * 256], len(here) - 1, path)
+        verify_inclusion(hashes[here[-1].index], here[-1].index, size, whole, head)
+        changed = stored_line(replace(here[0], value=Decimal("0.5")))
+        for forged in (
+            replace(proof, lines=(changed, *proof.lines[1:])),
+            replace(proof, lines=proof.lines[:-1]),
+            replace(proof, lines=proof.lines[::-1] if len(here) > 1 else ()),
+            replace(proof, salt=bytes(32)),
+            replace(proof, salt=b""),
+            replace(proof, number=number + 1),
+        ):
+            with pytest.raises(EvidenceError) as caught:
+                verify_tile(forged, head)
+            assert caught.value.code in (Code.INCLUSION_FAIL, Code.INDEX_MISMATCH, Code.LEAF_MISMATCH)
+    assert RightEdge.of(hashes).root() == head
