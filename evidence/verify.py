@@ -24,6 +24,7 @@ from evidence.verify_month import (
     check_declares,
     check_reviews,
     check_sums,
+    months_in_question,
     newest_revision,
 )
 from evidence.verify_statement import verify_logged, verify_statement
@@ -43,7 +44,7 @@ def verify_bundle(bundle: Bundle, trust: Trust, now: datetime) -> Report:
         findings.add(Code.BUNDLE_FORMAT, "index.json does not fit the files")
     signed = _check_statements(bundle, trust, now, findings, counts)
     months = [one for one in signed if one.statement.kind == "month"]
-    for plant, period in sorted({(month.statement.plant, month.payload["period"]) for month in months}):
+    for plant, period in months_in_question(months, bundle.content):
         here = [month for month in months if (month.statement.plant, month.payload["period"]) == (plant, period)]
         month = newest_revision(here, findings)
         assert month is not None  # the group has at least one member

@@ -41,6 +41,21 @@ class Signed:
         return self.statement.sid
 
 
+def months_in_question(months: Sequence[Signed], content: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    """Return the (plant, period) pairs that a bundle is about.
+
+    The chain of a gateway carries its other months along. A bundle is about those whose body it holds; if it
+    holds none, about all, so that a body left out is missed.
+    """
+    held, named = set(), set()
+    for month in months:
+        scope = (month.statement.plant, str(month.payload["period"]))
+        named.add(scope)
+        if any(subject["name"] == BODY and subject["sha256"] in content for subject in month.payload["subjects"]):
+            held.add(scope)
+    return sorted(held or named)
+
+
 def newest_revision(months: Sequence[Signed], findings: Findings) -> Signed | None:
     """Return the month statement that counts, checking that revisions form one line."""
     by_sid = {month.sid: month for month in months}

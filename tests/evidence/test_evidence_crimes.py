@@ -159,6 +159,18 @@ def test_month_superseded_twice(world: World) -> None:
     assert Code.SUPERSEDE_FORK in codes(verify(world))
 
 
+def test_other_months_of_the_chain_are_carried_along_unjudged(world: World) -> None:
+    subjects = [{"name": "body.json", "size": 1, "sha256": "ab" * 32, "type": "application/json"}]
+    world.device(
+        "month", period="2026-02", rev=1, supersedes=None, prev_month=None, subjects=subjects,
+        declared=["cd" * 32, "ef" * 32], cover=[],
+    )  # fmt: skip
+    world.approve(world.close_month())
+    report = verify(world)
+    assert report.verdict is Verdict.VALID
+    assert report.subject["period"] == "2026-03"
+
+
 def test_two_first_revisions(world: World) -> None:
     world.close_month()
     world.close_month()
