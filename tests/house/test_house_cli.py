@@ -78,9 +78,7 @@ def test_failure_is_told_in_chinese(failing: dict[str, BaseException]) -> None:
     assert "连不上 设备" in run("--lang", "zh", "fail").stderr
 
 
-def test_traceback_only_when_asked_for(
-    failing: dict[str, BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_traceback_only_when_asked_for(failing: dict[str, BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
     failing["error"] = ZeroDivisionError("oops")
     monkeypatch.setenv("CUNZHENG_DEBUG", "1")
     assert "Traceback" in run("fail").stderr
@@ -147,7 +145,5 @@ def test_version_and_help_import_no_part() -> None:
 
 
 def test_module_runs_like_the_command() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "cunzheng", "--version"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "cunzheng", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("cunzheng ")

@@ -44,9 +44,7 @@ IMPURE_MODULES = frozenset(
     }
 )
 # Calls on pure modules that are not pure.
-IMPURE_CALLS = frozenset(
-    {"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "uuid4", "uuid1", "open"}
-)
+IMPURE_CALLS = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "date.today", "uuid4", "uuid1", "open"})
 
 # Foreign libraries and the only files that may import them.
 ONE_FILE = {

@@ -13,9 +13,7 @@ from pathlib import Path
 import pytest
 
 PACKAGES = ("cunzheng", "evidence", "accounting", "device_profiles", "sync", "gateway", "webapp")
-NAMES_THAT_SAY_NOTHING = frozenset(
-    {"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"}
-)
+NAMES_THAT_SAY_NOTHING = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"})
 MOST_LINES = 500
 
 
@@ -24,9 +22,7 @@ def modules(root: Path) -> list[Path]:
 
 
 def test_no_module_has_a_name_that_says_nothing(root: Path) -> None:
-    assert [
-        str(path.relative_to(root)) for path in modules(root) if path.stem in NAMES_THAT_SAY_NOTHING
-    ] == []
+    assert [str(path.relative_to(root)) for path in modules(root) if path.stem in NAMES_THAT_SAY_NOTHING] == []
 
 
 def test_every_module_begins_with_what_it_is_for(root: Path) -> None:

@@ -1,0 +1,123 @@
+"""The documents say what is there: commands, make targets, links, and both languages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from cunzheng import cli
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+READMES = (ROOT / "README.md", ROOT / "README.zh-CN.md")
+HEADING = re.compile(r"^#+ ", re.MULTILINE)
+
+
+def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command below and including one, with the words that call it."""
+    yield path, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            if not below.hidden:
+                yield from walk(below, (*path, name))
+
+
+COMMANDS = dict(walk(cli.cunzheng, ("cunzheng",)))
+
+
+def in_code(text: str) -> Iterator[str]:
+    """The lines of fenced blocks, and what stands between backticks."""
+    for block in re.findall(r"^```[a-z]*\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        yield from block.splitlines()
+    yield from re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+
+
+def called_commands(text: str) -> Iterator[tuple[str, ...]]:
+    """The commands a text calls: `cunzheng`, then words until an argument."""
+    for code in in_code(text):
+        for call in re.findall(r"(?:^|[\s|&$(])cunzheng((?: [a-z][a-z-]*\b(?![./=]))+)", code):
+            yield ("cunzheng", *call.split())
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_command_has_help(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    assert command.help or command.short_help
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_option_has_help(path: tuple[str, ...]) -> None:
+    mute = [
+        option.name
+        for option in COMMANDS[path].params
+        if isinstance(option, click.Option) and not option.hidden and not option.help
+    ]
+    assert mute == []
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_command_is_documented(path: tuple[str, ...]) -> None:
+    text = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    assert re.search(rf"\b{' '.join(path)}\b", text), f"docs/commands.md does not name `{' '.join(path)}`"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_call_only_commands_that_exist(document: Path) -> None:
+    wrong = []
+    for words in called_commands(document.read_text(encoding="utf-8")):
+        # The longest start of the words must be a command that takes no further sub-command.
+        known = max((words[:n] for n in range(1, len(words) + 1) if words[:n] in COMMANDS), key=len)
+        if known != words and isinstance(COMMANDS[known], click.Group):
+            wrong.append(" ".join(words))
+    assert wrong == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_documents_name_only_make_targets_that_exist(document: Path) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    called = {
+        target
+        for code in in_code(document.read_text(encoding="utf-8"))
+        for target in re.findall(r"^make ([a-z]+)", code)
+    }
+    assert called - targets == set()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)[^)]*\)", document.read_text(encoding="utf-8"))
+    dead = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert dead == []
+
+
+@pytest.mark.parametrize("readme", READMES, ids=lambda path: path.name)
+def test_places_named_for_changes_exist(readme: Path) -> None:
+    missing = []
+    for row in re.findall(r"^\| .* \|$", readme.read_text(encoding="utf-8"), re.MULTILINE):
+        for place in re.findall(r"`((?:[a-z_]+/)+[\w.*]*|[\w.]+\.(?:toml|json|py|sh))`", row):
+            if not list(ROOT.glob(place.rstrip("/"))):
+                missing.append(place)
+    assert missing == []
+
+
+def test_both_readmes_have_the_same_parts() -> None:
+    shapes = []
+    for readme in READMES:
+        text = readme.read_text(encoding="utf-8")
+        shapes.append((len(HEADING.findall(text)), text.count("\n| "), text.count("```")))
+    assert shapes[0] == shapes[1]
+
+
+def test_decision_records_are_numbered_without_gaps() -> None:
+    records = sorted((ROOT / "docs" / "adr").glob("*.md"))
+    assert [int(path.name[:4]) for path in records] == list(range(len(records)))
+    for path in records:
+        assert path.read_text(encoding="utf-8").startswith(f"# {path.name[:4]}: ")
