@@ -1,0 +1,27 @@
+"""Simulated devices that speak the real protocols, driven by the same profiles as the gateway.
+
+Honest simulators with dials: they answer as the device would until a dial is turned.
+"""
+
+from .broker import BrokerError, BrokerHandle, start_broker
+from .dials import Dials
+from .mill import LiveMill, MillInterval, MillReplay, demo_mill, electricity_values, gas_values
+from .modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
+from .mqtt_device import MqttDeviceSimulator, MqttSimulatorError
+
+__all__ = [
+    "BrokerError",
+    "BrokerHandle",
+    "Dials",
+    "LiveMill",
+    "MillInterval",
+    "MillReplay",
+    "ModbusDeviceSimulator",
+    "ModbusSimulatorServer",
+    "MqttDeviceSimulator",
+    "MqttSimulatorError",
+    "demo_mill",
+    "electricity_values",
+    "gas_values",
+    "start_broker",
+]

@@ -1,0 +1,162 @@
+"""An MQTT device publishing JSON by its profile. The one file here that knows paho.
+
+Publishes with QoS 1 over MQTT 3.1.1, which every broker speaks; what it could not deliver waits in its queue
+as on a device.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from device_profiles import Profile, encode_payload, topic_for
+
+from .dials import Dials, Values
+
+GARBAGE = b'\xff\x00{"time":'
+_CONNECT_TIMEOUT_S = 10.0
+
+
+class MqttSimulatorError(ConnectionError):
+    """The broker cannot be reached or refuses the device."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class MqttDeviceSimulator:
+    """One publishing device. Counts what it sent; sequence numbers start at `first_sequence`."""
+
+    def __init__(
+        self,
+        profile: Profile,
+        device: str,
+        *,
+        host: str,
+        port: int,
+        client_id: str,
+        values: Callable[[datetime], Values],
+        interval_s: float = 10.0,
+        dials: Dials | None = None,
+        clock: Callable[[], datetime] = _utc_now,
+        first_sequence: int = 1,
+        credentials: tuple[str, str] | None = None,
+    ) -> None:
+        self.profile = profile
+        self.topic = topic_for(profile, device)
+        self.dials = dials or Dials()
+        self.interval_s = interval_s
+        self.sequence = first_sequence
+        self.sent = 0
+        self._address = (host, port)
+        self._values = values
+        self._clock = clock
+        self._held_back: bytes | None = None
+        self._answer: ReasonCode | None = None
+        self._answered = threading.Event()
+        self._waiting: list[paho.MQTTMessageInfo] = []
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=True,
+            protocol=MQTTProtocolVersion.MQTTv311,
+        )
+        self._client.on_connect = self._on_connect
+        if credentials is not None:
+            self._client.username_pw_set(*credentials)
+
+    def connect(self) -> None:
+        """Connect and start the network thread.
+
+        Raises: MqttSimulatorError where the broker is away or refuses.
+        """
+        host, port = self._address
+        try:
+            self._client.connect(host, port, keepalive=30)
+        except OSError as error:
+            raise MqttSimulatorError(f"no MQTT broker at {host}:{port}: {error}") from error
+        self._client.loop_start()
+        if not self._answered.wait(_CONNECT_TIMEOUT_S) or self._answer is None or self._answer.is_failure:
+            reason = str(self._answer) if self._answer is not None else "no answer"
+            self.close()
+            raise MqttSimulatorError(f"the MQTT broker at {host}:{port} refuses the device: {reason}")
+
+    def publish(self) -> None:
+        """Send one message with the values of now, as the dials say."""
+        now = self._clock()
+        shown = dict(self.dials.shown(self.profile, self._values(now)))
+        quality = self._quality_word(shown)
+        payload = encode_payload(self.profile, shown, time=now, sequence=self.sequence, quality=quality)
+        self.sequence += 1
+        if self.dials.garbage:
+            payload = GARBAGE
+        if self.dials.reorder and self._held_back is None:
+            self._held_back = payload
+            return
+        self._send(payload)
+        if self.dials.duplicate:
+            self._send(payload)
+        if self._held_back is not None:
+            self._send(self._held_back)
+            self._held_back = None
+
+    def flush(self, timeout_s: float = 10.0) -> None:
+        """Wait until the broker has acknowledged everything sent.
+
+        Raises: MqttSimulatorError after the time-out.
+        """
+        for info in self._waiting:
+            info.wait_for_publish(timeout_s)
+            if not info.is_published():
+                raise MqttSimulatorError("the MQTT broker did not acknowledge in time")
+        self._waiting.clear()
+
+    async def run(self) -> None:
+        """Publish every `interval_s` until cancelled; connects first, closes at the end."""
+        await asyncio.to_thread(self.connect)
+        try:
+            while True:
+                self.publish()
+                await asyncio.sleep(self.interval_s)
+        finally:
+            await asyncio.to_thread(self.close)
+
+    def close(self) -> None:
+        """Disconnect and stop the network thread."""
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _send(self, payload: bytes) -> None:
+        info = self._client.publish(self.topic, payload, qos=1, retain=self.dials.retained)
+        if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
+            raise MqttSimulatorError(f"cannot publish: {paho.error_string(info.rc)}")
+        self.sent += 1
+        self._waiting = [one for one in self._waiting if not one.is_published()]
+        self._waiting.append(info)
+
+    def _quality_word(self, shown: Mapping[str, object]) -> str | None:
+        """Send the first good word where no point itself carries the quality."""
+        rule = self.profile.mqtt
+        if rule is None or any(self.profile.points[name].pointer == rule.quality_pointer for name in shown):
+            return None
+        good = (word for word, state in rule.quality_map.items() if state.quality.value == "valid")
+        return next(good, None)
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        userdata: object,
+        flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        self._answer = reason
+        self._answered.set()
