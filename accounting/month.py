@@ -25,6 +25,7 @@ from accounting.period import Month, month_of
 from accounting.plan import check_against, read_plan, zone_of
 from accounting.quantities import quantity_of
 from evidence.encoding import jcs, parse_time, sha256_hex
+from evidence.errors import EvidenceError
 from evidence.statement import Statement
 
 BODY, PLAN, PARAMETERS = "body.json", "plan.json", "parameters.json"
@@ -152,11 +153,18 @@ def _declared_gaps(events: Iterable[Statement], covered: Covered, month: Month) 
         payload, data = event.payload, event.payload["data"]
         if payload["type"] != "gap" or payload["seq"] > last.get((payload["gw"], payload["epoch"]), 0):
             continue
-        if parse_time(data["from"]) < month.end and parse_time(data["to"]) > month.start:
+        if _overlaps(data.get("from"), data.get("to"), month):
             where = f"{payload['gw']}/{data.get('channel') or data.get('source') or '*'}"
-            text = f"{data['from']} – {data['to']}: {data['reason']}"
+            text = f"{data.get('from')} – {data.get('to')}: {data.get('reason', '?')}"
             issues.append(Issue(IssueCode.GAP, where, f"网关申报的缺口 {text}", f"gap declared by the gateway {text}"))
     return issues
+
+
+def _overlaps(start: object, end: object, month: Month) -> bool:
+    try:
+        return parse_time(str(start)) < month.end and parse_time(str(end)) > month.start
+    except EvidenceError:
+        return True  # a gap without readable limits is shown rather than lost
 
 
 def _validity_issues(parameters: ParameterSet, period: str) -> list[Issue]:

@@ -7,7 +7,6 @@ Nothing is rounded between the inputs and E, unless the set's switch rounds the 
 
 from __future__ import annotations
 
-from decimal import Decimal
 from fractions import Fraction
 
 from accounting.derivation import Computed, Derivation
@@ -62,8 +61,3 @@ def _burn(fc: Derivation, content: Derivation, of: Derivation, rules: Rules) -> 
 
 def _per(unit: str) -> str:
     return f"tC/{unit}"
-
-
-def is_percentage(value: Decimal) -> bool:
-    """Tell whether a value can be a share in percent."""
-    return 0 <= value <= 100
