@@ -14,6 +14,7 @@ from sync.messages import PushResult as PushResult
 from sync.messages import Status as Status
 from sync.messages import TileAnswer as TileAnswer
 from sync.messages import TileWanted as TileWanted
+from sync.raw_side import RawSide as RawSide
 from sync.receiver import Decision as Decision
 from sync.receiver import Known as Known
 from sync.receiver import Link as Link

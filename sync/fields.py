@@ -49,6 +49,10 @@ class Fields:
             raise MessageError(self._path(name), "a whole number is expected")
         return value
 
+    def optional_number(self, name: str) -> int | None:
+        """Take a whole number that may be absent."""
+        return self.number(name) if self._rest.get(name) is not None else self._take(name, is_required=False)
+
     def texts(self, name: str, limit: int) -> tuple[str, ...]:
         """Take a list of texts."""
         return tuple(_text(item, f"{self._path(name)}[]") for item in self._list(name, limit))

@@ -261,7 +261,11 @@ class Live:
 
 @dataclass(frozen=True)
 class TileAnswer:
-    """The readings of one tile (leaf lines without salt, and the raw words), with the proof of the tile."""
+    """The readings of one tile, with the proof of the tile.
+
+    `lines` are leaf lines without salt, `raw` holds a `RawSide` text for each of them; `tile_salt` and
+    `path` are hexadecimal; `size` is the end of the logged segment whose root the path leads to.
+    """
 
     id: str
     epoch: int
