@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from accounting.errors import DocumentError
 from evidence.encoding import parse_decimal, strict_json
@@ -33,13 +34,18 @@ class Name(Closed):
         return {"zh": self.zh, "en": self.en}
 
 
+def refusal(en: str, zh: str) -> PydanticCustomError:
+    """Make the error a validator raises, in both languages."""
+    return PydanticCustomError("refused", "{en}", {"en": en, "zh": zh})
+
+
 def _decimal(text: object) -> Decimal:
     if not isinstance(text, str):
-        raise ValueError('a number is written as a string, for example "12.5"')
+        raise refusal('a number is written as a string, for example "12.5"', '数值应写成字符串，例如 "12.5"')
     try:
         return parse_decimal(text)
     except EvidenceError as error:
-        raise ValueError(error.detail) from None
+        raise refusal(error.detail, f"不是十进制数：“{text[:40]}”") from None
 
 
 Number = Annotated[Decimal, BeforeValidator(_decimal)]
@@ -65,14 +71,36 @@ def read_document(data: bytes, model: type[_Model], file: str, error: type[Docum
     except ValidationError as cause:
         first = cause.errors(include_url=False, include_input=False)[0]
         where = _path(first["loc"]) or "document"
-        en, zh = _PHRASES.get(first["type"], (first["msg"], f"无效（{first['msg']}）"))
+        en, zh = _phrase(first)
         raise error(f"{file}: {where}: {en}", f"{file}：{where}：{zh}") from cause
 
 
 _PHRASES = {
     "extra_forbidden": ("unknown member; remove it or correct its spelling", "未知成员，请删除或更正拼写"),
     "missing": ("missing member; add it", "缺少该成员，请补充"),
+    "string_type": ("must be a string", "应为字符串"),
+    "int_type": ("must be a whole number", "应为整数"),
+    "list_type": ("must be a list", "应为列表"),
+    "dict_type": ("must be an object", "应为对象"),
+    "model_type": ("must be an object", "应为对象"),
+    "model_attributes_type": ("must be an object", "应为对象"),
+    "string_pattern_mismatch": ("does not have the right form", "格式不正确"),
+    "string_too_short": ("must not be empty", "不能为空"),
+    "string_too_long": ("is too long", "过长"),
+    "too_short": ("must not be empty", "不能为空"),
+    "union_tag_not_found": ("missing formula; name one", "缺少 formula，请写明公式"),
 }
+_EXPECTED = {"literal_error": "expected", "union_tag_invalid": "expected_tags"}
+
+
+def _phrase(error: ErrorDetails) -> tuple[str, str]:
+    context = error.get("ctx", {})
+    if error["type"] == "refused":
+        return context["en"], context["zh"]
+    if error["type"] in _EXPECTED:
+        expected = context[_EXPECTED[error["type"]]]
+        return f"must be one of {expected}", f"只能是 {expected}"
+    return _PHRASES.get(error["type"], (error["msg"], f"无效（{error['msg']}）"))
 
 
 def _path(location: tuple[int | str, ...]) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from accounting import units
-from accounting.documents import Closed, Id, Name, Number, Text, read_document
+from accounting.documents import Closed, Id, Name, Number, Text, read_document, refusal
 from accounting.errors import ParameterError, UnitError
 
 Mark = Literal["A", "B", "C", "UNCONFIRMED"]
@@ -107,7 +107,7 @@ class Rounding(Closed):
     @model_validator(mode="after")
     def _decimals_belong_to_rounding(self) -> Rounding:
         if (self.decimals is None) != (self.mode == "none"):
-            raise ValueError("decimals are given with half-up and only there")
+            raise refusal("decimals are given with half-up and only there", "decimals 只用于 half-up，且必须填写")
         return self
 
 
@@ -176,12 +176,12 @@ class ParameterSet(Closed):
         ):
             twice = sorted({name for name in ids if ids.count(name) > 1})
             if twice:
-                raise ValueError(f"{what} name {twice[0]!r} twice")
+                raise refusal(f"{what} name {twice[0]!r} twice", f"{what} 中“{twice[0]}”重复")
         for name in [m.unit for m in self.materials] + [f.unit for m in self.materials for f in m.values.values()]:
             try:
                 units.unit(name)
             except UnitError as error:
-                raise ValueError(str(error)) from None
+                raise refusal(error.en, error.zh) from None
         return self
 
     def is_in_force(self, period: str) -> bool:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, model_validator
 
 from accounting import units
-from accounting.documents import ChannelId, Closed, Id, Name, Text, read_document
+from accounting.documents import ChannelId, Closed, Id, Name, Text, read_document, refusal
 from accounting.errors import PlanError, UnitError
 from accounting.formulas.sectors import sector_of
 from accounting.parameter_set import ParameterSet
@@ -32,7 +32,7 @@ class PlanSubject(Closed):
     @model_validator(mode="after")
     def _process_lines_name_their_process(self) -> PlanSubject:
         if (self.process is None) != (self.kind == ENTERPRISE):
-            raise ValueError("process is given for a process line and only there")
+            raise refusal("process is given for a process line and only there", "process 只用于工序，且必须填写")
         return self
 
 
@@ -54,11 +54,11 @@ class ItemSource(Closed):
     @model_validator(mode="after")
     def _one_source(self) -> ItemSource:
         if (self.channel is None) == (self.ledger is None):
-            raise ValueError("give either channel or ledger")
+            raise refusal("give either channel or ledger", "channel 与 ledger 必须且只能填一个")
         if self.channel is None and self.gw is not None:
-            raise ValueError("gw belongs to a channel")
+            raise refusal("gw belongs to a channel", "gw 只用于 channel")
         if self.ledger is None and self.subject is not None:
-            raise ValueError("subject belongs to a ledger value")
+            raise refusal("subject belongs to a ledger value", "subject 只用于 ledger")
         return self
 
 

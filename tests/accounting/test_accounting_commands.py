@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,11 @@ from signed_plant import PERSON_KEY, Chain, ledger, march, plan_bytes
 from accounting.month import compose, subjects_of
 from accounting.parameter_set import packaged_bytes
 from cunzheng.cli import cunzheng
-from evidence.bundle import Bundle, write_bundle
-from evidence.encoding import jcs, sha256_hex
+from evidence.bundle import Bundle, read_bundle, write_bundle
+from evidence.encoding import jcs, sha256_hex, unb64u
+from evidence.keys import SigningKey
+from evidence.note import sign_checkpoint
+from evidence.receipt import Receipt
 from evidence.statement import Statement, sign
 
 PARAMETERS = packaged_bytes("cn-steel-2024")
@@ -96,6 +100,25 @@ def test_value_captured_after_the_declaration_does_not_make_it_differ(
     assert run("compose", str(bundle)).exit_code == 0
 
 
+def test_order_of_the_log_goes_before_the_clock(
+    statements: list[Statement], body: bytes, bundle: Path, tmp_path: Path
+) -> None:
+    backdated = ledger("scrap", "1", t="2026-04-03T00:00:00.000Z")
+    bundle.write_bytes(packed(statements, body, late=[backdated]))
+    assert run("compose", str(bundle)).exit_code == 1
+    with bundle.open("rb") as file:
+        without = read_bundle(file)
+    technician = next(sid for sid, jws in without.statements.items() if b'"technician"' in payload_of(jws))
+    checkpoint = sign_checkpoint("log.example/evidence", 30, b"\0" * 32, SigningKey.from_seed(b"L" * 32))
+    proofs = {
+        sid: Receipt(index, (), checkpoint).to_text().encode() for sid, index in ((technician, 5), (backdated.sid, 6))
+    }
+    bundle.write_bytes(write_bundle(replace(without, proofs=proofs)))
+    assert run("compose", str(bundle)).exit_code == 0
+    bundle.write_bytes(write_bundle(replace(without, proofs={technician: b"no receipt"})))
+    assert run("compose", str(bundle)).exit_code == 1
+
+
 @pytest.mark.parametrize("name", ["body.json", "plan.json", "parameters.json"])
 def test_compose_cannot_tell_without_contents(
     statements: list[Statement], body: bytes, bundle: Path, name: str
@@ -132,6 +155,10 @@ def test_compose_refuses_a_statement_under_another_name(statements: list[Stateme
     result = run("compose", str(bundle))
     assert result.exit_code == 1
     assert "holds statement" in result.stderr
+
+
+def payload_of(jws: bytes) -> bytes:
+    return unb64u(jws.decode("ascii").split(".")[1])
 
 
 EXAMPLES = re.compile(r"```json\n(?P<input>[^`]+)```\n\nResult: `(?P<result>[^`]+)`")

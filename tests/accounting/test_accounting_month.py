@@ -423,3 +423,93 @@ def test_subjects_name_body_plan_and_parameters_first(statements: list[Statement
 def test_all_ledgers_of_the_model_plant_are_used(statements: list[Statement]) -> None:
     used = {item["source"].get("statement") for item in composed(statements)["items"]}
     assert len(used - {None}) == len(LEDGERS)
+
+
+def test_days_in_units_that_cannot_be_added_leave_the_item_absent() -> None:
+    body = composed([ledger("scrap", "1", day="2026-03-01"), ledger("scrap", "1", "MWh", day="2026-03-02")])
+    assert "quantity" not in entry(body, "items", "scrap")
+    assert "UNIT_CONFLICT" in codes(body)
+
+
+def test_days_in_other_units_of_mass_are_added_exactly() -> None:
+    body = composed([ledger("scrap", "1.5", day="2026-03-01"), ledger("scrap", "250", "kg", day="2026-03-02")])
+    assert Decimal(entry(body, "items", "scrap")["quantity"]) == Decimal("1.75")
+
+
+def test_sum_of_days_has_the_least_certain_mode_of_its_parts() -> None:
+    days = [ledger("scrap", "1", day="2026-03-01"), ledger("scrap", "1", day="2026-03-02", mode="default")]
+    assert entry(composed(days), "items", "scrap")["mode"] == "default"
+
+
+def test_change_from_amounts_to_instants_cannot_be_added() -> None:
+    chain = Chain()
+    one = {"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": "5", "min": "5", "max": "5"}
+    for n, kind in enumerate(("interval", "value", "interval")):
+        chain.config("ELEC.IMPORT", "kWh", kind)
+        chain.segment(MARCH + timedelta(hours=n), [one])
+    body = composed(chain.statements)
+    assert "UNIT_CONFLICT" in codes(body)
+    assert "sum" not in entry(body, "channels", "ELEC.IMPORT")
+
+
+def test_change_between_units_of_different_things_cannot_be_added() -> None:
+    chain = Chain()
+    one = {"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": "5", "min": "5", "max": "5"}
+    for n, unit in enumerate(("kWh", "t")):
+        chain.config("ELEC.IMPORT", unit, "interval")
+        chain.segment(MARCH + timedelta(hours=n), [one])
+    assert "UNIT_CONFLICT" in codes(composed(chain.statements))
+
+
+def test_gap_without_readable_limits_is_shown_rather_than_lost() -> None:
+    chain = Chain()
+    chain.config("ELEC.IMPORT", "kWh", "interval")
+    chain.event("gap", {"source": "D1", "from": "yesterday"})
+    chain.segment(MARCH, [{"id": "ELEC.IMPORT", "n": 1, "valid": 0}])
+    assert {"code": "GAP", "where": "GW-0001/D1"}.items() <= composed(chain.statements)["issues"][1].items()
+
+
+def test_state_channel_is_counted_and_never_summed() -> None:
+    chain = Chain()
+    chain.config("EAF1.RUN", "", "state")
+    chain.segment(MARCH, [{"id": "EAF1.RUN", "n": 60, "valid": 60}])
+    channel = entry(composed(chain.statements), "channels", "EAF1.RUN")
+    assert (channel["n"], channel["valid"]) == (60, 60)
+    assert "sum" not in channel
+    assert "use" not in channel
+
+
+def test_measured_heat_value_in_a_wrong_unit_gives_way_to_the_default(statements: list[Statement]) -> None:
+    plan = copy.deepcopy(PLAN)
+    plan["items"][0]["ncv"] = {"ledger": "gas_ncv"}
+    body = composed([*statements, ledger("gas_ncv", "38.0", "kWh")], plan=jcs(plan))
+    assert "DEFAULT_USED" in codes(body)
+    assert entry(body, "results", "ROLL1")["total"] == "488.11"
+
+
+def test_carbon_report_of_the_plan_goes_first(statements: list[Statement]) -> None:
+    plan = copy.deepcopy(PLAN)
+    plan["items"][0]["carbon"] = {"ledger": "gas_carbon"}
+    body = composed([*statements, ledger("gas_carbon", "5.9642", "tC/10^4Nm3")], plan=jcs(plan))
+    [line] = entry(body, "results", "ROLL1")["lines"]
+    assert line["formula"] == "fuel.carbon"
+    assert line["derivation"]["children"][1]["source"]["mode"] == "measured"
+
+
+@pytest.mark.parametrize(
+    ("change", "en", "zh"),
+    [
+        ({"source": {}}, "give either channel or ledger", "必须且只能填一个"),
+        ({"role": "gift"}, "must be one of 'fuel'", "只能是 'fuel'"),
+        ({"source": {"ledger": ""}}, "must not be empty", "不能为空"),
+        ({"id": "no spaces"}, "does not have the right form", "格式不正确"),
+        ({"unit": 5}, "must be a string", "应为字符串"),
+        ({"subjects": "enterprise"}, "must be a list", "应为列表"),
+    ],
+)
+def test_refusals_are_said_in_both_languages(change: dict[str, Any], en: str, zh: str) -> None:
+    plan = copy.deepcopy(PLAN)
+    plan["items"][2].update(change)
+    with pytest.raises(PlanError, match=en) as caught:
+        composed([], plan=jcs(plan))
+    assert zh in caught.value.zh

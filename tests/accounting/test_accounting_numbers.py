@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from accounting.calculation import calculate
 from accounting.errors import InputError, ParameterError, PlanError, UnitError
 from accounting.exact import down, exact_sum, half_up
+from accounting.formulas.sectors import sector_of
 from accounting.parameter_set import packaged_bytes, packaged_ids, read_parameters
 from accounting.period import month_of
 from accounting.plan import zone_of
@@ -146,6 +147,49 @@ def changed(**members: Any) -> bytes:
 def test_wrong_set_is_refused_with_its_path(members: dict[str, Any], message: str) -> None:
     with pytest.raises(ParameterError, match=message):
         read_parameters(changed(**members))
+
+
+CEMENT = {
+    "v": 1,
+    "id": "cn-cement-test",
+    "version": "1",
+    "sector": "cement",
+    "guide": "CETS-AG-02.01-V01-2024",
+    "valid": {"from": "2024-01", "source": "test", "mark": "C"},
+    "processes": [],
+    "auxiliary": [],
+    "oxidation": [
+        {"state": "solid", "equipment": "kiln", "value": "99", "unit": "%", "source": "S5, S7", "mark": "A"},
+        {"state": "solid", "equipment": "boiler", "value": "85", "unit": "%", "source": "S5", "mark": "B"},
+    ],
+    "materials": [
+        {
+            "id": "clinker",
+            "name": {"zh": "硅酸盐水泥熟料", "en": "Portland clinker"},
+            "unit": "t",
+            "values": {"ef_process": {"value": "0.535", "unit": "tCO2/t", "source": "S5, S7", "mark": "A"}},
+        },
+        {
+            "id": "coal",
+            "name": {"zh": "烟煤", "en": "Bituminous coal"},
+            "unit": "t",
+            "state": "solid",
+            "values": {},
+        },
+    ],
+    "constants": {"gwp_cf4": {"value": "6630", "unit": "tCO2/t", "source": "S5", "mark": "B"}},
+}
+
+
+def test_schema_holds_another_sector_whose_formulas_are_still_to_come() -> None:
+    cement = read_parameters(changed(**CEMENT))
+    coal = cement.material("coal")
+    assert cement.oxidation_of(coal, "kiln").value == 99
+    assert cement.oxidation_of(coal, "boiler").value == 85
+    with pytest.raises(ParameterError, match="no oxidation rate"):
+        cement.oxidation_of(coal)
+    with pytest.raises(ParameterError, match="no formulas for sector 'cement'"):
+        sector_of(cement.sector)
 
 
 def test_material_named_twice_is_refused() -> None:
