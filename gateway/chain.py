@@ -133,9 +133,16 @@ def mark(store: Store, sid: str, state: str, detail: str) -> None:
     store.execute("UPDATE outbox SET state = ?, detail = ? WHERE sid = ?", (state, detail, sid))
 
 
-def own_statements(store: Store) -> list[Statement]:
-    """Return every statement this gateway signed, in order."""
-    return [parse(row["jws"]) for row in store.rows("SELECT jws FROM statement ORDER BY epoch, seq")]
+def requeue(store: Store, sid: str) -> None:
+    """Send a statement again that the centre says it misses."""
+    store.execute("UPDATE outbox SET state = 'queued' WHERE sid = ?", (sid,))
+
+
+def own_statements(store: Store, kind: str | None = None) -> list[Statement]:
+    """Return every statement this gateway signed, or those of one kind, in order."""
+    where, parameters = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
+    rows = store.rows(f"SELECT jws FROM statement{where} ORDER BY epoch, seq", parameters)
+    return [parse(row["jws"]) for row in rows]
 
 
 def last_signed(store: Store) -> datetime | None:

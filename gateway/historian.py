@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -155,7 +156,9 @@ def _converted(value: Decimal, column: _Column, name: str, line: int) -> Decimal
 
 def _time(stamp: str, how: TimeColumn, zone: ZoneInfo | None, name: str, line: int) -> datetime:
     try:
-        time = datetime.fromisoformat(stamp) if how.format == "iso" else datetime.strptime(stamp, how.format)
+        time = (
+            datetime.fromisoformat(stamp) if how.format == "iso" else datetime.strptime(stamp, how.format)  # noqa: DTZ007 - naive is judged below
+        )
     except ValueError as error:
         raise _wrong(
             name,
@@ -189,7 +192,7 @@ def _refuse_overlaps(seen: Mapping[datetime, int], how: TimeColumn, name: str) -
     if step is None:
         return
     ordered = sorted(seen)
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in itertools.pairwise(ordered):
         if after - before < step:
             raise _wrong(
                 name,

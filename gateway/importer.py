@@ -81,10 +81,11 @@ def _new_arrivals(store: Store, pipeline: Pipeline, rows: Sequence[ImportedRow],
         if found is None:
             arrivals.append(pipeline.arrival(reading))
         elif found[:2] != _said(reading):
+            at = time_text(reading.time)
             raise ConflictError(
-                f"{name} 第 {line} 行: 通道 {reading.channel} 在 {time_text(reading.time)} 已存 {found[0]} {found[1]}，"
+                f"{name} 第 {line} 行: 通道 {reading.channel} 在 {at} 已存 {found[0]} {found[1]}，"
                 f"文件为 {reading.value} {reading.unit}；未导入任何内容",
-                f"{name} line {line}: {reading.channel} at {time_text(reading.time)} is stored as {found[0]} {found[1]},"
+                f"{name} line {line}: {reading.channel} at {at} is stored as {found[0]} {found[1]},"
                 f" the file says {reading.value} {reading.unit}; nothing was imported",
             )
     return arrivals

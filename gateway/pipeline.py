@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from evidence.channel import Channel, ChannelKind
@@ -76,7 +76,7 @@ class Pipeline:
         """Commit readings; return how many were new."""
         return await self.writer.do(lambda store: insert_readings(store, arrivals))
 
-    async def event(self, event_type: str, data: dict[str, object]) -> None:
+    async def event(self, event_type: str, data: Mapping[str, object]) -> None:
         """Sign and queue an event."""
         await self.writer.do(lambda store: append_event(store, self.signer, event_type, data))
 

@@ -80,7 +80,7 @@ class Poller:
     def next_pause(self) -> float:
         """Return the seconds to wait after a poll: the rhythm, or the back-off of a silent device."""
         rhythm = self.site.poll_s
-        if not self.state.failures or self.state.last_ok is not None and self.state.failures < 2:
+        if not self.state.failures or (self.state.last_ok is not None and self.state.failures < 2):
             return self._until_next_beat(rhythm)
         doubled = rhythm * (1 << min(self.state.failures - 1, 10))
         pause = max(rhythm, min(doubled, self._settings.backoff_max_s))

@@ -6,6 +6,7 @@ Paths in the file are relative to the file. What is measured stands in the site 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -45,6 +46,8 @@ class BrokerSettings(Section):
     password_file: Path | None = None
     ca_file: Path | None = None
     """Certificate authority of the broker; given, the connection uses TLS."""
+    protocol: Literal["5", "3.1.1"] = "5"
+    """MQTT version; 3.1.1 for brokers that know nothing newer."""
     receive_maximum: int = Field(100, ge=1, le=65_535)
     session_expiry_s: int = Field(7 * 86_400, ge=3_600, le=0xFFFFFFFE)
     backoff_max_s: float = Field(60.0, gt=0, le=3_600)

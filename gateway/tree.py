@@ -186,9 +186,11 @@ class ReadingTree:
             epoch=self.epoch,
             number=number,
             salt=self._salt,
-            lines=tuple(
-                json.dumps(leaf_members(reading.to_leaf()), ensure_ascii=False, separators=(",", ":"))
-                for reading in readings
-            ),
+            lines=tuple(line_text(reading) for reading in readings),
             raw=tuple(reading.to_raw() for reading in readings),
         )
+
+
+def line_text(reading: StoredReading) -> str:
+    """Write a reading's leaf line without its salt, as raw tiles keep it."""
+    return json.dumps(leaf_members(reading.to_leaf()), ensure_ascii=False, separators=(",", ":"))

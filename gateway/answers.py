@@ -1,0 +1,66 @@
+"""Answer a want: one raw tile with the proof that it belongs to a logged segment's root."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+from evidence.tile_proof import TileProof
+from evidence.tiles import TILE_WIDTH
+from gateway.errors import RefusedError
+from gateway.rawtile import RawFolder, RawReading
+from gateway.store import Store
+from gateway.tree import ReadingTree
+from sync.messages import TileAnswer, TileWanted
+
+
+def answer_want(store: Store, raw: RawFolder, want: TileWanted) -> TileAnswer:
+    """Show the tile under the first logged segment that covers it whole, else the last that touches it.
+
+    Raises:
+        RefusedError: no logged segment touches the tile.
+        IntegrityError: the tile's file is missing or damaged.
+    """
+    size = _proven_size(store, want.epoch, want.tile)
+    tree = ReadingTree(store, raw, want.epoch, _no_salt)
+    proof: TileProof = tree.prove_tile(want.tile, size)
+    side = tree.raw_tile(want.tile, len(proof.lines)).raw
+    return TileAnswer(
+        id=want.id,
+        epoch=want.epoch,
+        tile=want.tile,
+        size=size,
+        tile_salt=proof.salt.hex(),
+        lines=proof.lines,
+        path=tuple(one.hex() for one in proof.path),
+        raw=tuple(_raw_text(one) for one in side),
+    )
+
+
+def _proven_size(store: Store, epoch: int, tile: int) -> int:
+    first, whole = tile * TILE_WIDTH, (tile + 1) * TILE_WIDTH
+    logged = (
+        "SELECT {} FROM segment g JOIN outbox o ON o.sid = g.sid AND o.state = 'logged'"
+        ' WHERE g.epoch = ? AND g."end" {} ?'
+    )
+    size = store.value(logged.format('min(g."end")', ">="), (epoch, whole))
+    if size is None:
+        size = store.value(logged.format('max(g."end")', ">"), (epoch, first))
+    if size is None:
+        raise RefusedError(f"数据块 {tile} 尚未入日志", f"tile {tile} is not under a logged segment yet")
+    return int(size)
+
+
+def _raw_text(one: RawReading) -> str:
+    side = {
+        "seq": one.seq,
+        "received": one.received,
+        "device_time": one.device_time,
+        "reason": one.reason,
+        "raw": one.raw,
+        "imported": one.imported,
+    }
+    return json.dumps({name: value for name, value in side.items() if value not in ("", False)}, ensure_ascii=False)
+
+
+_no_salt: Callable[[], bytes] = bytes

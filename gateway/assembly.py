@@ -1,0 +1,104 @@
+"""Put one gateway together from its settings: store, key, identity, site, pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from gateway.catalogue import Catalogue, load_catalogue
+from gateway.chain import Signer
+from gateway.clock import Clock, RealClock
+from gateway.errors import MisuseError
+from gateway.identity import read_key, required_identity
+from gateway.pipeline import Judge, Pipeline
+from gateway.rawtile import RawFolder
+from gateway.settings import Settings, load_settings
+from gateway.syncing import Syncing
+from gateway.uplink import Uplink
+from gateway.writer import Writer
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """An enrolled gateway, opened; close it when done."""
+
+    settings: Settings
+    catalogue: Catalogue
+    writer: Writer
+    pipeline: Pipeline
+
+    @property
+    def signer(self) -> Signer:
+        """Who signs."""
+        return self.pipeline.signer
+
+    @property
+    def clock(self) -> Clock:
+        """What time it is."""
+        return self.signer.clock
+
+    def uplink(self) -> Uplink:
+        """Make a client of the centre; the caller closes it."""
+        centre = self.settings.centre
+        return Uplink(centre.url, self.signer.key, self.clock, timeout_s=centre.timeout_s)
+
+    def syncing(self, uplink: Uplink) -> Syncing:
+        """Make the state of the talk with the centre."""
+        centre = self.settings.centre
+        return Syncing(
+            self.pipeline,
+            uplink,
+            self.settings.content_folder,
+            batch=centre.batch,
+            longest_pause_s=centre.backoff_max_s,
+        )
+
+    def close(self) -> None:
+        """Finish what is queued and close the store."""
+        self.writer.close()
+
+    def __enter__(self) -> Gateway:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gateway:
+    """Open an enrolled gateway: the tree is checked, new channels are declared.
+
+    Raises:
+        MisuseError: settings, site or key are wrong, or it is not enrolled.
+        IntegrityError: the store does not fit its tiles.
+        StoreError: the store cannot be opened.
+    """
+    chosen = load_settings(settings) if isinstance(settings, Path) else settings
+    catalogue = load_catalogue(chosen.site)
+    if catalogue.mqtt and chosen.mqtt is None:
+        raise MisuseError(
+            "站点文件有 MQTT 设备，但设置中没有 [mqtt]", "the site has MQTT devices, but the settings have no [mqtt]"
+        )
+    if not chosen.database.exists():
+        raise MisuseError(
+            "网关尚未登记；请先运行 cunzheng gateway enrol", "not enrolled; run cunzheng gateway enrol first"
+        )
+    writer = Writer(chosen.database)
+    try:
+        identity = writer.call(required_identity)
+        key = read_key(chosen.key_file)
+        if key.kid != identity.kid:
+            raise MisuseError(
+                f"密钥文件 {chosen.key_file} 不是登记时的密钥",
+                f"key file {chosen.key_file} is not the enrolled key; restore it or enrol --again",
+            )
+        signer = Signer(identity, key, clock or RealClock())
+        judge = Judge(dict(catalogue.channels), dict(catalogue.limits))
+        pipeline = Pipeline(writer, signer, RawFolder(chosen.raw_folder), judge)
+        pipeline.open()
+    except BaseException:
+        writer.close()
+        raise
+    return Gateway(chosen, catalogue, writer, pipeline)

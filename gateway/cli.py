@@ -1,0 +1,351 @@
+"""The commands of a plant's gateway: enrol, run, probe, status, import, close, sync, check.
+
+Each command opens what it needs, prints facts (`--json` for programs) and closes. Errors end the command with one line
+and an exit code; they are shown by the command's front end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from gateway.assembly import open_gateway
+from gateway.catalogue import load_catalogue
+from gateway.clock import RealClock
+from gateway.enrol import enrol as enrol_gateway
+from gateway.errors import MisuseError, RefusedError
+from gateway.importer import import_file
+from gateway.integrity import check_store
+from gateway.lang import say
+from gateway.modbus import ModbusEndpoint
+from gateway.probe import probe_device
+from gateway.rawtile import RawFolder
+from gateway.reading_store import open_hours
+from gateway.service import Service
+from gateway.settings import Settings, load_settings
+from gateway.site import DeviceSite
+from gateway.status import status_of
+from gateway.store import Store
+from gateway.syncing import RoundResult
+from gateway.uplink import Uplink
+from gateway.writer import Writer
+
+R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@click.group(
+    name="gateway", help=say("企业网关：登记、采集、导入、同步。", "A plant's gateway: enrol, run, import, sync.")
+)
+def gateway() -> None:
+    """Hold the commands."""
+
+
+def _config(command: F) -> F:
+    return click.option(
+        "-c",
+        "--config",
+        "config",
+        type=click.Path(path_type=Path, dir_okay=False),
+        default=Path("gateway.toml"),
+        show_default=True,
+        help=say("设置文件。", "Settings file."),
+    )(command)
+
+
+def _as_json(command: F) -> F:
+    return click.option("--json", "as_json", is_flag=True, help=say("以 JSON 输出。", "Print JSON."))(command)
+
+
+@gateway.command(help=say("用一次性登记码登记本网关。", "Enrol this gateway with a one-time code."))
+@_config
+@click.argument("code", envvar="CUNZHENG_ENROL_CODE")
+@click.option("--again", is_flag=True, help=say("换新密钥，开始新一期。", "Make a new key and begin a new epoch."))
+@_as_json
+def enrol(config: Path, code: str, again: bool, as_json: bool) -> None:
+    """Enrol with the centre."""
+    settings = load_settings(config)
+    clock = RealClock()
+    with (
+        _writer(settings) as writer,
+        Uplink(settings.centre.url, None, clock, timeout_s=settings.centre.timeout_s) as up,
+    ):
+        identity = enrol_gateway(writer, up, clock, settings.key_file, code, again=again)
+    if as_json:
+        _print_json({"gateway": identity.gw, "plant": identity.plant, "epoch": identity.epoch, "kid": identity.kid})
+        return
+    click.echo(
+        say(
+            f"已登记：网关 {identity.gw}，企业 {identity.plant}，第 {identity.epoch} 期，密钥 {identity.kid}",
+            f"enrolled: gateway {identity.gw}, plant {identity.plant}, epoch {identity.epoch}, key {identity.kid}",
+        )
+    )
+
+
+@gateway.command(help=say("运行：采集、封存、同步，直到收到停止信号。", "Poll, seal and sync until told to stop."))
+@_config
+@click.option("-v", "--verbose", is_flag=True, help=say("输出更多日志。", "Log more."))
+def run(config: Path, verbose: bool) -> None:
+    """Run the service."""
+    logging.basicConfig(
+        level=logging.DEBUG if verbose else logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        stream=sys.stderr,
+    )
+    for noisy in ("httpx", "httpcore", "asyncio", "http_message_signatures"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    with open_gateway(config) as opened:
+        asyncio.run(Service(opened).run())
+
+
+@gateway.command(help=say("读一次设备并显示原始字、数值和质量。", "Read a device once: raw words, value, quality."))
+@_config
+@click.argument("device")
+@click.argument("points", nargs=-1)
+@click.option(
+    "--neighbours/--no-neighbours",
+    default=True,
+    help=say("同时读前后相邻地址。", "Also read one address before and after."),
+)
+@_as_json
+def probe(config: Path, device: str, points: tuple[str, ...], neighbours: bool, as_json: bool) -> None:
+    """Probe a device."""
+    settings = load_settings(config)
+    found = [one for one in load_catalogue(settings.site).modbus if one.site.id == device]
+    if not found or not isinstance(found[0].site, DeviceSite):
+        raise MisuseError(
+            f"站点文件中没有 Modbus 设备 {device}", f"there is no Modbus device {device} in {settings.site}"
+        )
+    site = found[0].site
+    endpoint = ModbusEndpoint(site.host, site.port, timeout_s=settings.poll.timeout_s)
+
+    async def read() -> list[Any]:
+        try:
+            return list(await probe_device(found[0], endpoint, points, neighbours=neighbours))
+        finally:
+            endpoint.close()
+
+    rows = asyncio.run(read())
+    if as_json:
+        _print_json([asdict(row) for row in rows])
+        return
+    table = Table(title=f"{device} {found[0].profile.id} {endpoint.name} unit {site.unit}")
+    for title in (
+        say("测点", "point"),
+        "±",
+        say("地址", "address"),
+        say("原始字", "words"),
+        say("数值", "value"),
+        say("单位", "unit"),
+        say("质量", "quality"),
+        say("通道", "channels"),
+    ):
+        table.add_column(title)
+    for row in rows:
+        style = None if row.offset == 0 else "dim"
+        quality = row.quality if not row.reason else f"{row.quality} ({row.reason})"
+        table.add_row(
+            row.point,
+            f"{row.offset:+d}" if row.offset else "",
+            f"{row.table} {row.address}",
+            row.words,
+            row.value,
+            row.unit,
+            quality,
+            ", ".join(row.channels),
+            style=style,
+        )
+    Console().print(table)
+
+
+@gateway.command(help=say("显示网关状态。", "Show what the gateway is doing."))
+@_config
+@_as_json
+def status(config: Path, as_json: bool) -> None:
+    """Show the status."""
+    settings = load_settings(config)
+    facts = _with_store(settings, lambda store: status_of(store, settings))
+    if as_json:
+        _print_json(facts)
+        return
+    click.echo(
+        say(
+            f"网关 {facts['gateway']}，企业 {facts['plant']}，第 {facts['epoch']} 期；声明 {facts['statements']} 条，"
+            f"待上传 {facts['waiting']}，回执 {facts['receipts']}；读数 {facts['readings']} 个，未封存 {facts['open_readings']}",
+            f"gateway {facts['gateway']}, plant {facts['plant']}, epoch {facts['epoch']}; statements {facts['statements']},"
+            f" waiting {facts['waiting']}, receipts {facts['receipts']}; readings {facts['readings']},"
+            f" not sealed {facts['open_readings']}",
+        )
+    )
+    for channel in facts["channels"]:
+        if "time" in channel:
+            reason = f" {channel['reason']}" if channel["reason"] else ""
+            value = "-" if channel["value"] is None else channel["value"]
+            click.echo(
+                f"  {channel['channel']}  {channel['time']}  {value} {channel['unit']}  {channel['flag']}{reason}"
+            )
+    for problem in facts["problems"]:
+        click.echo(
+            say(
+                f"  问题（{problem['since']} 起）: {problem['zh']}",
+                f"  problem since {problem['since']}: {problem['en']}",
+            )
+        )
+
+
+@gateway.command(name="import", help=say("导入历史库导出的 CSV 文件。", "Import a historian's CSV export."))
+@_config
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--map",
+    "map_path",
+    type=click.Path(path_type=Path),
+    required=True,
+    help=say("映射文件。", "The map of the columns."),
+)
+@_as_json
+def import_(config: Path, file: Path, map_path: Path, as_json: bool) -> None:
+    """Import a file."""
+    with (
+        open_gateway(config) as opened,
+        Console(stderr=True).status(say(f"导入 {file.name} …", f"importing {file.name} …")),
+    ):
+        result = import_file(opened.pipeline, opened.catalogue.channels, file, map_path)
+    if as_json:
+        _print_json(asdict(result))
+        return
+    click.echo(
+        say(
+            f"{result.file}: {result.rows} 行，新读数 {result.stored}，已有 {result.already}，封存 {result.segments} 段",
+            f"{result.file}: {result.rows} rows, {result.stored} new readings, {result.already} known already,"
+            f" {result.segments} segments sealed",
+        )
+    )
+
+
+@gateway.command(help=say("立即封存已结束的小时。", "Seal every hour that is over, without waiting for late readings."))
+@_config
+@_as_json
+def close(config: Path, as_json: bool) -> None:
+    """Seal what is due now."""
+    with open_gateway(config) as opened:
+        sealed = opened.pipeline.seal_due(timedelta(0))
+        left = opened.writer.call(open_hours)
+    if as_json:
+        _print_json({"segments": sealed.segments, "readings": sealed.readings, "open_hours": len(left)})
+        return
+    click.echo(
+        say(
+            f"封存 {sealed.segments} 段，{sealed.readings} 个读数；未结束的小时 {len(left)} 个",
+            f"sealed {sealed.segments} segments with {sealed.readings} readings; {len(left)} hours are not over",
+        )
+    )
+
+
+@gateway.command(help=say("与中心端同步一次，直到没有待传内容。", "Sync with the centre until nothing waits."))
+@_config
+@_as_json
+def sync(config: Path, as_json: bool) -> None:
+    """Sync once."""
+    total = RoundResult()
+    with open_gateway(config) as opened, opened.uplink() as uplink:
+        syncing = opened.syncing(uplink)
+        with Console(stderr=True).status(say("同步 …", "syncing …")):
+            while True:
+                done = syncing.round()
+                total = _added(total, done)
+                if not done.logged and not done.pulled and not done.months:
+                    break
+    if as_json:
+        _print_json(asdict(total))
+    else:
+        click.echo(
+            say(
+                f"入日志 {total.logged} 条，拉取 {total.pulled} 条，签发月报 {total.months} 份，待传 {total.waiting}",
+                f"logged {total.logged}, pulled {total.pulled}, months signed {total.months}, waiting {total.waiting}",
+            )
+        )
+    if total.waiting:
+        raise RefusedError(
+            f"仍有 {total.waiting} 条声明未被中心端接受；详见 status",
+            f"{total.waiting} statements were not accepted by the centre; see status",
+        )
+
+
+@gateway.command(help=say("核对数据库、读数树和声明链。", "Check database, reading tree and chain of statements."))
+@_config
+@click.option(
+    "--repair", is_flag=True, help=say("用数据库重建损坏的原始数据块。", "Rebuild damaged raw tiles from the database.")
+)
+@_as_json
+def check(config: Path, repair: bool, as_json: bool) -> None:
+    """Check everything."""
+    settings = load_settings(config)
+    raw = RawFolder(settings.raw_folder)
+    with Console(stderr=True).status(say("核对 …", "checking …")):
+        report = _with_store(settings, lambda store: check_store(store, raw, repair=repair))
+    if as_json:
+        _print_json({**asdict(report), "ok": not report.faults})
+    else:
+        click.echo(
+            say(
+                f"核对了 {report.readings} 个读数、{report.tiles} 个数据块、{report.segments} 段、{report.statements} 条声明；"
+                f"修复 {report.repaired}，发现问题 {len(report.faults)}",
+                f"checked {report.readings} readings, {report.tiles} tiles, {report.segments} segments,"
+                f" {report.statements} statements; repaired {report.repaired}, faults {len(report.faults)}",
+            )
+        )
+        for fault in report.faults:
+            click.echo(f"  {fault}")
+    if report.faults:
+        raise RefusedError(f"发现 {len(report.faults)} 处问题", f"{len(report.faults)} faults were found")
+
+
+class _writer:
+    """A writer for one command."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._writer = Writer(settings.database)
+
+    def __enter__(self) -> Writer:
+        return self._writer
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+
+
+def _with_store(settings: Settings, work: Callable[[Store], R]) -> R:
+    if not settings.database.exists():
+        raise MisuseError(
+            f"没有数据库 {settings.database}；请先运行 cunzheng gateway enrol",
+            f"there is no database {settings.database}; run cunzheng gateway enrol first",
+        )
+    with _writer(settings) as writer:
+        return writer.call(work)
+
+
+def _added(total: RoundResult, done: RoundResult) -> RoundResult:
+    return RoundResult(
+        sent=total.sent + done.sent,
+        logged=total.logged + done.logged,
+        refused=total.refused + done.refused,
+        pulled=total.pulled + done.pulled,
+        tiles=total.tiles + done.tiles,
+        months=total.months + done.months,
+        waiting=done.waiting,
+    )
+
+
+def _print_json(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=str))

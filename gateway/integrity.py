@@ -1,0 +1,116 @@
+"""Check everything a gateway keeps against everything else; repair raw tiles from the rows they were made of.
+
+Recomputes every leaf, every tile root and the root of every segment, and walks the chain of statements.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from evidence.merkle import RightEdge, leaf_hash
+from evidence.reading import leaf_line
+from evidence.statement import parse
+from evidence.tiles import TILE_WIDTH, tile_hash
+from gateway.errors import IntegrityError
+from gateway.rawtile import RawFolder, RawTile
+from gateway.reading_store import sealed_readings
+from gateway.store import Store
+from gateway.tree import ReadingTree, line_text
+
+
+@dataclass
+class CheckReport:
+    """What was looked at and what is wrong; empty `faults` means all is well."""
+
+    readings: int = 0
+    tiles: int = 0
+    segments: int = 0
+    statements: int = 0
+    repaired: int = 0
+    faults: list[str] = field(default_factory=list)
+
+
+def check_store(store: Store, raw: RawFolder, *, repair: bool) -> CheckReport:
+    """Check database, tree, tiles and chain."""
+    report = CheckReport()
+    for row in store.rows("PRAGMA integrity_check"):
+        if row[0] != "ok":
+            report.faults.append(f"database: {row[0]}")
+    for row in store.rows("PRAGMA foreign_key_check"):
+        report.faults.append(f"database: a row of {row[0]} points nowhere")
+    for row in store.rows("SELECT epoch FROM tree ORDER BY epoch"):
+        _check_tree(store, raw, row["epoch"], report, repair=repair)
+    _check_chain(store, report)
+    return report
+
+
+def _check_tree(store: Store, raw: RawFolder, epoch: int, report: CheckReport, *, repair: bool) -> None:
+    size = int(store.value("SELECT size FROM tree WHERE epoch = ?", (epoch,)))
+    full = size // TILE_WIDTH
+    ends = {
+        row["end"]: parse(row["jws"]).payload["tree"]["root"]
+        for row in store.rows(
+            'SELECT g."end", s.jws FROM segment g JOIN statement s ON s.sid = g.sid WHERE g.epoch = ?', (epoch,)
+        )
+    }
+    edge = RightEdge()
+    for number in range(full + (1 if size % TILE_WIDTH else 0)):
+        for leaf in _leaves(store, raw, epoch, number, size, report, repair=repair):
+            edge.append(leaf)
+            expected = ends.pop(edge.size, None)
+            if expected is not None:
+                report.segments += 1
+                if edge.root().hex() != expected:
+                    report.faults.append(f"epoch {epoch}: the segment that ends at {edge.size} has another root")
+    report.readings += edge.size
+    report.faults += [f"epoch {epoch}: no readings up to {end}, where a segment ends" for end in sorted(ends)]
+    try:
+        ReadingTree(store, raw, epoch, bytes).verify_edge()
+    except IntegrityError as error:
+        report.faults.append(str(error))
+
+
+def _leaves(
+    store: Store, raw: RawFolder, epoch: int, number: int, size: int, report: CheckReport, *, repair: bool
+) -> list[bytes]:
+    start = number * TILE_WIDTH
+    rows = sealed_readings(store, epoch, start, min(size, start + TILE_WIDTH))
+    row = store.row("SELECT hash, salt FROM tile WHERE epoch = ? AND level = 1 AND n = ?", (epoch, number))
+    if row is None:
+        salt = bytes(store.value("SELECT salt FROM tree WHERE epoch = ?", (epoch,)))
+        return [leaf_hash(leaf_line(one.to_leaf(), salt)) for one in rows]
+    report.tiles += 1
+    from_rows = [leaf_hash(leaf_line(one.to_leaf(), row["salt"])) for one in rows]
+    rows_fit = len(from_rows) == TILE_WIDTH and tile_hash(from_rows) == row["hash"]
+    if not rows_fit:
+        report.faults.append(f"epoch {epoch}: the database rows of tile {number} do not give its root")
+    try:
+        hashes = raw.read(epoch, number).leaf_hashes()
+        if len(hashes) == TILE_WIDTH and tile_hash(hashes) == row["hash"]:
+            return hashes
+        said = f"epoch {epoch}: raw tile {number} does not give its root"
+    except IntegrityError as error:
+        said = str(error)
+    if repair and rows_fit:
+        lines = tuple(line_text(one) for one in rows)
+        raw.write(RawTile(epoch, number, row["salt"], lines, tuple(one.to_raw() for one in rows)))
+        report.repaired += 1
+    else:
+        report.faults.append(said)
+    return from_rows
+
+
+def _check_chain(store: Store, report: CheckReport) -> None:
+    before: dict[int, tuple[int, str]] = {}
+    for row in store.rows("SELECT epoch, seq, sid, jws FROM statement ORDER BY epoch, seq"):
+        report.statements += 1
+        statement = parse(row["jws"])
+        seq, sid = before.get(row["epoch"], (0, ""))
+        payload = statement.payload
+        if statement.sid != row["sid"] or payload["seq"] != row["seq"] or payload["epoch"] != row["epoch"]:
+            report.faults.append(f"statement {row['epoch']}/{row['seq']} is filed under the wrong name")
+        if row["seq"] != seq + 1 or (payload["prev"] or "") != sid:
+            report.faults.append(f"the chain breaks before statement {row['epoch']}/{row['seq']}")
+        before[row["epoch"]] = (row["seq"], row["sid"])
+    for row in store.rows("SELECT sid FROM statement WHERE sid NOT IN (SELECT sid FROM outbox)"):
+        report.faults.append(f"statement {row['sid'][:12]} was never queued")

@@ -1,0 +1,94 @@
+"""Watch the central log: it may only grow, and every checkpoint must continue the last one verified.
+
+A receipt counts only when its checkpoint and the log's present one are one history. The proof is computed here from
+the log's public tiles; the log's own proofs are not needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evidence.errors import EvidenceError
+from evidence.merkle import HASH_BYTES, verify_consistency
+from evidence.note import Checkpoint, verify_checkpoint
+from evidence.tiles import TILE_WIDTH, Tile, TileTree
+from evidence.trust import Trust
+from gateway.errors import GatewayError, UplinkError
+from gateway.uplink import RefusedByCentreError, Uplink
+
+CHECKPOINT = "/log/checkpoint"
+
+
+class LogHistoryError(GatewayError):
+    """The log shrank or shows two histories: evidence of tampering or of a restored backup; nothing is believed."""
+
+
+@dataclass(frozen=True)
+class Anchor:
+    """The last checkpoint that was verified."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    @classmethod
+    def read(cls, members: Mapping[str, Any] | None) -> Anchor | None:
+        """Read the form statements carry."""
+        if members is None:
+            return None
+        return cls(members["origin"], members["size"], bytes.fromhex(members["root"]))
+
+
+def verified_head(uplink: Uplink, trust: Trust, anchor: Anchor | None, seen: Iterable[Checkpoint]) -> Checkpoint:
+    """Fetch the log's checkpoint and prove that it continues the anchor and every checkpoint seen.
+
+    Raises:
+        UplinkError: no answer, or one that cannot be read.
+        LogHistoryError: the log is smaller than the anchor or shows another history.
+    """
+    try:
+        head = verify_checkpoint(uplink.get(CHECKPOINT).decode("utf-8"), trust.log, trust.witnesses, trust.quorum)
+    except (EvidenceError, UnicodeDecodeError) as error:
+        raise UplinkError(
+            f"中心端日志的检查点无效: {error}", f"the checkpoint of the centre's log is not valid: {error}"
+        ) from error
+    older = {(one.size, one.root) for one in seen}
+    if anchor is not None:
+        older.add((anchor.size, anchor.root))
+    tiles = _RemoteTiles(uplink)
+    tree = TileTree(tiles.read, head.size)
+    for size, root in sorted(older):
+        if size == 0:
+            continue
+        if size > head.size:
+            raise LogHistoryError(
+                f"中心端日志变小了: 曾为 {size}，现为 {head.size}",
+                f"the centre's log shrank: it had {size} entries, now {head.size}",
+            )
+        try:
+            verify_consistency(size, head.size, tree.consistency(size), root, head.root)
+        except EvidenceError as error:
+            raise LogHistoryError(
+                f"中心端日志出现两个历史（大小 {size} 与 {head.size}）: {error.detail}",
+                f"the centre's log shows two histories (sizes {size} and {head.size}): {error.detail}",
+            ) from error
+    return head
+
+
+class _RemoteTiles:
+    """Tiles of the log over HTTP; a partial tile that is gone is cut from the full one."""
+
+    def __init__(self, uplink: Uplink) -> None:
+        self._uplink = uplink
+
+    def read(self, tile: Tile) -> bytes:
+        """Return a tile's hashes."""
+        try:
+            return self._uplink.get(f"/log/{tile.path}")
+        except RefusedByCentreError as error:
+            if error.status != 404 or tile.width == TILE_WIDTH:
+                raise
+        full = self._uplink.get(f"/log/{Tile(tile.level, tile.number).path}")
+        return full[: tile.width * HASH_BYTES]

@@ -1,0 +1,203 @@
+"""One persistent MQTT 5 session on the plant's broker: the only file that knows paho.
+
+QoS 1 with manual acknowledgement: a message is acknowledged after its batch is committed, in the order received, and
+only on the connection that delivered it. The client id is fixed and the session outlives a restart by a week. What a
+message means is `gateway/intake.py`'s business.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from paho.mqtt.client import Client, MQTTMessage
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from gateway.clock import Clock
+from gateway.errors import MisuseError
+from gateway.settings import BrokerSettings
+
+KEEPALIVE_S = 30
+MAX_PAYLOAD_BYTES = 1 << 20
+
+log = logging.getLogger("cunzheng.gateway")
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One message as received; `connection` says over which connection it came."""
+
+    topic: str
+    payload: bytes
+    retained: bool
+    received: datetime
+    mid: int
+    qos: int
+    connection: int
+
+
+Handler = Callable[[Sequence[Incoming]], Awaitable[None]]
+"""Commits a batch; the messages are acknowledged when it returns."""
+SessionHandler = Callable[[bool], Awaitable[None]]
+"""Told at each connect whether the broker still knew the session."""
+
+
+class MqttSession:
+    """Connects, keeps connected, hands over batches, acknowledges."""
+
+    def __init__(self, settings: BrokerSettings, client_id: str, topics: Sequence[str], clock: Clock) -> None:
+        """Prepare the client; nothing is connected yet.
+
+        Raises:
+            MisuseError: the password file or the CA file cannot be read.
+        """
+        self.name = f"{settings.host}:{settings.port}"
+        self._settings, self._topics, self._clock = settings, tuple(topics), clock
+        self._client = self._new_client(client_id)
+        self._queue: asyncio.Queue[Incoming | bool] = asyncio.Queue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection = 0
+        self.error: str | None = None
+        """Why the broker is not there; None while connected."""
+
+    async def run(self, handler: Handler, on_session: SessionHandler) -> None:
+        """Receive until cancelled."""
+        self._loop = asyncio.get_running_loop()
+        self._connect()
+        self._client.loop_start()
+        try:
+            while True:
+                await self._hand_over(await self._queue.get(), handler, on_session)
+        finally:
+            # The network thread may take a moment to end; the loop must not wait for it.
+            await asyncio.shield(self._loop.run_in_executor(None, self._stop))
+
+    def _connect(self) -> None:
+        settings = self._settings
+        if settings.protocol == "3.1.1":
+            self._client.connect_async(settings.host, settings.port, keepalive=KEEPALIVE_S)
+            return
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = settings.session_expiry_s
+        properties.ReceiveMaximum = settings.receive_maximum
+        self._client.connect_async(
+            settings.host, settings.port, keepalive=KEEPALIVE_S, clean_start=False, properties=properties
+        )
+
+    async def _hand_over(self, first: Incoming | bool, handler: Handler, on_session: SessionHandler) -> None:
+        if isinstance(first, bool):
+            await on_session(first)
+            return
+        batch = [first]
+        while len(batch) < self._settings.receive_maximum and not self._queue.empty():
+            following = self._queue.get_nowait()
+            if isinstance(following, bool):
+                await self._commit(batch, handler)
+                await on_session(following)
+                return
+            batch.append(following)
+        await self._commit(batch, handler)
+
+    async def _commit(self, batch: Sequence[Incoming], handler: Handler) -> None:
+        await handler(batch)
+        for message in batch:
+            # After a reconnect the broker delivers again; an old id may by then name another message.
+            if message.connection == self._connection:
+                self._client.ack(message.mid, message.qos)
+
+    def _stop(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    # -- callbacks, in paho's thread; none of them may raise -------------------------------------------------
+
+    def _on_connect(self, client: Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure:
+            self._note(f"refused: {reason}")
+            return
+        self._note(None)
+        self._connection += 1
+        if self._topics and self._settings.protocol == "5":
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            client.subscribe([(topic, options) for topic in self._topics])
+        elif self._topics:
+            client.subscribe([(topic, 1) for topic in self._topics])
+        self._put(bool(flags.session_present))
+
+    def _on_connect_fail(self, _client: Client, _data: Any) -> None:
+        self._note("no connection")
+
+    def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        if reason.is_failure and self.error is None:
+            self._note(f"disconnected: {reason}")
+
+    def _on_subscribe(self, _client: Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            self._note(f"subscription refused: {refused[0]}")
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            topic = "(not UTF-8)"
+        payload = bytes(message.payload)[: MAX_PAYLOAD_BYTES + 1]
+        self._put(
+            Incoming(
+                topic, payload, bool(message.retain), self._clock.now(), message.mid, message.qos, self._connection
+            )
+        )
+
+    def _put(self, item: Incoming | bool) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            try:
+                loop.call_soon_threadsafe(self._queue.put_nowait, item)
+            except RuntimeError:
+                # The loop closed in between: not acknowledged, so the broker delivers again.
+                return
+
+    def _note(self, error: str | None) -> None:
+        if error != self.error:
+            self.error = error
+            if error is None:
+                log.info("mqtt connected broker=%s", self.name)
+            else:
+                log.warning("mqtt unavailable broker=%s reason=%r", self.name, error)
+
+    def _new_client(self, client_id: str) -> Client:
+        settings = self._settings
+        is_five = settings.protocol == "5"
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            clean_session=None if is_five else False,
+            protocol=MQTTProtocolVersion.MQTTv5 if is_five else MQTTProtocolVersion.MQTTv311,
+            manual_ack=True,
+        )
+        client.suppress_exceptions = True
+        client.reconnect_delay_set(1, max(1, int(settings.backoff_max_s)))
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_subscribe = self._on_subscribe
+        client.on_message = self._on_message
+        try:
+            if settings.username is not None:
+                path = settings.password_file
+                client.username_pw_set(settings.username, path.read_text("utf-8").strip() if path else None)
+            if settings.ca_file is not None:
+                client.tls_set(ca_certs=str(settings.ca_file), cert_reqs=ssl.CERT_REQUIRED)
+        except (OSError, ValueError) as error:
+            raise MisuseError(
+                f"[mqtt] 的密码文件或 CA 文件无法读取: {error}", f"[mqtt] password_file or ca_file: {error}"
+            ) from error
+        return client

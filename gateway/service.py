@@ -1,0 +1,194 @@
+"""Run the gateway: poll, listen, seal, sync, until told to stop.
+
+One event loop; the writer has its own thread, and the blocking talk with the centre another. A failure in one task
+never stops another: devices and centre back off by themselves, a store that refuses is tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import shutil
+import signal
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+
+from evidence.encoding import parse_time, time_text
+from gateway.assembly import Gateway
+from gateway.chain import append_event, outbox_depth
+from gateway.errors import GatewayError, StoreError
+from gateway.groupcommit import GroupCommit
+from gateway.intake import MqttIntake
+from gateway.live import LiveBoard
+from gateway.mqtt import MqttSession
+from gateway.poller import Poller, endpoints_of
+from gateway.problems import clear_problem, raise_problem
+from gateway.reading_store import latest_time
+from gateway.site import DeviceSite
+from gateway.store import Store
+
+SEAL_CHECK_S = 5.0
+CLOCK_CHECK_S = 5.0
+HEALTH_CHECK_S = 60.0
+CLOCK_STEP_MS = 2_000
+"""Check Q05: a wall clock that moves by more than this against the monotonic one has stepped."""
+FIRST_PAUSE_S = 1.0
+
+log = logging.getLogger("cunzheng.gateway")
+
+
+class Service:
+    """The tasks of a running gateway."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._pipeline, self._clock = gateway.pipeline, gateway.clock
+        self._live = LiveBoard(gateway.catalogue.live)
+        self._group = GroupCommit(gateway.pipeline, gateway.settings.poll.commit_s, self._live.note)
+        self._endpoints = endpoints_of(gateway.catalogue.modbus, gateway.settings.poll.timeout_s)
+        self.pollers = [
+            Poller(one, self._endpoints[one.site.host, one.site.port], self._clock, gateway.settings.poll)
+            for one in gateway.catalogue.modbus
+            if isinstance(one.site, DeviceSite)
+        ]
+        self._random = random.Random()
+
+    async def run(self, stop: asyncio.Event | None = None) -> None:
+        """Run until SIGTERM, SIGINT or `stop`."""
+        stop = stop or asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stop.set)
+        await self._gateway.writer.do(self._started)
+        tasks = [asyncio.create_task(work, name=name) for name, work in self._work()]
+        ended = asyncio.create_task(stop.wait())
+        log.info("gateway runs gw=%s devices=%d", self._pipeline.signer.identity.gw, len(self.pollers))
+        try:
+            done, _ = await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (ended, *tasks):
+                task.cancel()
+            await asyncio.gather(ended, *tasks, return_exceptions=True)
+            for endpoint in self._endpoints.values():
+                endpoint.close()
+            await self._group.flush()
+            for name in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(name)
+            log.info("gateway stopped gw=%s", self._pipeline.signer.identity.gw)
+
+    def _work(self) -> list[tuple[str, asyncio._CoroutineLike[None]]]:
+        gate = asyncio.Semaphore(self._gateway.settings.poll.concurrency)
+        work: list[tuple[str, asyncio._CoroutineLike[None]]] = [
+            ("commit", self._group.run()),
+            ("seal", self._forever("seal", SEAL_CHECK_S, self._seal)),
+            ("clock", self._watch_clock()),
+            ("health", self._forever("health", HEALTH_CHECK_S, self._health)),
+            ("sync", self._sync()),
+            ("live", self._post_live()),
+        ]
+        work += [(f"poll-{poller.site.id}", poller.run(self._group.take, gate)) for poller in self.pollers]
+        broker = self._gateway.settings.mqtt
+        if broker is not None and self._gateway.catalogue.mqtt:
+            intake = MqttIntake(self._pipeline, self._gateway.catalogue.mqtt, on_reading=self._live.note)
+            client_id = broker.client_id or f"cunzheng-{self._pipeline.signer.identity.gw}"
+            session = MqttSession(broker, client_id, intake.topics, self._clock)
+            work.append(("mqtt", session.run(intake.handle, intake.session)))
+        return work
+
+    # -- tasks --------------------------------------------------------------------------------------------
+
+    async def _forever(self, name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await step()
+            except GatewayError as error:
+                log.error("%s failed reason=%r", name, str(error))
+            await asyncio.sleep(every_s)
+
+    async def _seal(self) -> None:
+        await self._pipeline.seal_due_async(timedelta(seconds=self._gateway.settings.seal.grace_s))
+
+    async def _sync(self) -> None:
+        settings = self._gateway.settings.centre
+        pause, was = FIRST_PAUSE_S, ""
+        with self._gateway.uplink() as uplink:
+            syncing = self._gateway.syncing(uplink)
+            while True:
+                try:
+                    done = await asyncio.to_thread(syncing.round)
+                except GatewayError as error:
+                    if str(error) != was:
+                        log.warning("sync waits reason=%r", str(error))
+                    was = str(error)
+                    await asyncio.sleep(pause * (0.75 + 0.5 * self._random.random()))
+                    pause = min(pause * 2, settings.backoff_max_s)
+                    continue
+                if was or done.logged or done.pulled:
+                    log.info("synced logged=%d pulled=%d waiting=%d", done.logged, done.pulled, done.waiting)
+                pause, was = FIRST_PAUSE_S, ""
+                await asyncio.sleep(settings.sync_s)
+
+    async def _post_live(self) -> None:
+        settings = self._gateway.settings.centre
+        with self._gateway.uplink() as uplink:
+            while True:
+                await asyncio.sleep(settings.live_s)
+                try:
+                    await asyncio.to_thread(self._live.post, uplink)
+                except GatewayError as error:
+                    log.debug("live values dropped reason=%r", str(error))
+
+    async def _watch_clock(self) -> None:
+        before = (self._clock.now(), self._clock.state().mono)
+        while True:
+            await asyncio.sleep(CLOCK_CHECK_S)
+            now = (self._clock.now(), self._clock.state().mono)
+            step_ms = (now[0] - before[0]) // timedelta(milliseconds=1) - (now[1] - before[1])
+            if abs(step_ms) > CLOCK_STEP_MS:
+                data = {
+                    "before": time_text(now[0] - timedelta(milliseconds=step_ms)),
+                    "after": time_text(now[0]),
+                    "step_ms": step_ms,
+                }
+                try:
+                    await self._pipeline.event("clock-step", data)
+                except StoreError as error:
+                    log.error("clock step not recorded reason=%r", str(error))
+                    continue
+            before = now
+
+    async def _health(self) -> None:
+        settings = self._gateway.settings
+        free_mb = shutil.disk_usage(settings.data).free // (1 << 20)
+
+        def note(store: Store) -> None:
+            now, depth = time_text(self._clock.now()), outbox_depth(store)
+            if free_mb < settings.limits.disk_free_mb:
+                raise_problem(store, "disk", f"磁盘仅剩 {free_mb} MiB", f"only {free_mb} MiB of disk are left", now)
+            else:
+                clear_problem(store, "disk")
+            if depth > settings.limits.outbox:
+                raise_problem(store, "outbox", f"{depth} 条声明待上传", f"{depth} statements wait for the centre", now)
+            else:
+                clear_problem(store, "outbox")
+
+        await self._gateway.writer.do(note)
+
+    # -- start --------------------------------------------------------------------------------------------
+
+    def _started(self, store: Store) -> None:
+        """Say that the gateway started, and since when it has no readings."""
+        signer, now = self._pipeline.signer, self._clock.now()
+        append_event(store, signer, "restart", {"reason": "start"})
+        seen = latest_time(store)
+        rhythm = max((poller.site.poll_s for poller in self.pollers), default=60.0)
+        if seen is not None and _is_gap(parse_time(seen), now, timedelta(seconds=3 * rhythm)):
+            data = {"source": "gateway", "from": seen, "to": time_text(now), "reason": "not running"}
+            append_event(store, signer, "gap", data)
+
+
+def _is_gap(seen: datetime, now: datetime, allowed: timedelta) -> bool:
+    return now - seen > allowed

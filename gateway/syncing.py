@@ -1,0 +1,297 @@
+"""One round with the centre: push, pull, answer wants, sign months. Blocking; runs beside the event loop.
+
+Nothing is acknowledged without a receipt that was verified against the trusted log key, the statement's own bytes and
+the log's history. Every failure leaves the queue as it was; sending again is always right.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+from evidence.encoding import sha256_hex, time_text
+from evidence.errors import Code, EvidenceError
+from evidence.note import Checkpoint
+from evidence.receipt import Receipt, verify_receipt
+from evidence.statement import Statement
+from evidence.trust import Trust
+from evidence.verify_statement import verify_logged, verify_statement
+from gateway import chain
+from gateway.answers import answer_want
+from gateway.errors import GatewayError, IntegrityError, RefusedError, UplinkError
+from gateway.logwatch import Anchor, LogHistoryError, verified_head
+from gateway.month import sign_declared_months
+from gateway.pipeline import Pipeline
+from gateway.problems import clear_problem, raise_problem
+from gateway.pulled_store import (
+    content_path,
+    content_stored,
+    cursor,
+    keep_pulled,
+    missing_contents,
+    set_cursor,
+    want_content,
+)
+from gateway.rawtile import write_file
+from gateway.store import Store
+from gateway.trust_store import fetch_trust, keep_trust, known_trust
+from gateway.uplink import RefusedByCentreError, Uplink
+from sync.errors import MessageError
+from sync.messages import Pull, PulledItem, PullResult, PushResult, TileWanted
+from sync.sender import Limits, Outcome, Pending, Send, Sender
+
+log = logging.getLogger("cunzheng.gateway")
+
+STATEMENTS = "/api/v1/statements"
+PULL = "/api/v1/pull"
+TILES = "/api/v1/tiles"
+CONTENT = "/api/v1/content/"
+MAX_CONTENT_BYTES = 64 * 1024 * 1024
+_HISTORY = "log-history"
+_REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class RoundResult:
+    """What one round did."""
+
+    sent: int = 0
+    logged: int = 0
+    refused: int = 0
+    pulled: int = 0
+    tiles: int = 0
+    months: int = 0
+    waiting: int = 0
+
+
+class Syncing:
+    """State of the talk with the centre between rounds."""
+
+    def __init__(
+        self, pipeline: Pipeline, uplink: Uplink, contents: Path, *, batch: int, longest_pause_s: float
+    ) -> None:
+        self._pipeline, self._uplink, self._contents = pipeline, uplink, contents
+        self._writer, self._signer = pipeline.writer, pipeline.signer
+        longest = timedelta(seconds=longest_pause_s)
+        self._sender = Sender(Limits(batch_items=batch, longest_pause=longest, blocked_pause=longest))
+        self._jitter = random.Random()
+        self._trust = self._writer.call(known_trust)
+
+    def round(self) -> RoundResult:
+        """Do one round; the sender decides if pushing is due.
+
+        Raises:
+            UplinkError: the centre did not answer; nothing is lost.
+            LogHistoryError: the centre's log is not what it was; nothing is believed.
+        """
+        result = self._push()
+        pulled = self._pull()
+        self._fetch_contents()
+        months = self._writer.call(lambda store: sign_declared_months(store, self._signer, self._contents))
+        for month in months:
+            log.info("month signed period=%s rev=%d", month.payload["period"], month.payload["rev"])
+        if months:
+            later = self._push()
+            result = replace(
+                result, sent=result.sent + later.sent, logged=result.logged + later.logged, refused=later.refused
+            )
+        waiting = self._writer.call(chain.outbox_depth)
+        return replace(result, pulled=pulled[0], tiles=pulled[1], months=len(months), waiting=waiting)
+
+    # -- push ---------------------------------------------------------------------------------------------
+
+    def _push(self) -> RoundResult:
+        sent = logged = refused = 0
+        while True:
+            now = self._signer.clock.now()
+            pending = self._pending()
+            step = self._sender.step(pending, now)
+            if not isinstance(step, Send):
+                return RoundResult(sent, logged, refused)
+            outcome = self._send(step)
+            sent, logged = sent + len(step.batch), logged + len(outcome.acknowledged)
+            refused += len(outcome.refused)
+            if not outcome.acknowledged:
+                return RoundResult(sent, logged, refused)
+
+    def _pending(self) -> list[Pending]:
+        limit = self._sender.limits.batch_items
+        waiting = self._writer.call(lambda store: chain.outgoing(store, limit))
+        return [Pending(one.sid, one.jws, one.consistency) for one in waiting]
+
+    def _send(self, step: Send) -> Outcome:
+        self._sender = self._sender.sent()
+        try:
+            result = PushResult.from_json(self._uplink.post(STATEMENTS, step.push.to_json()))
+            proven = self._proven(step.batch, result)
+        except (GatewayError, MessageError) as error:
+            pause = error.retry_after if isinstance(error, RefusedByCentreError) else None
+            self._sender = self._sender.failed(
+                self._signer.clock.now(), retry_after=pause, jitter=self._jitter.random()
+            )
+            if isinstance(error, MessageError):
+                raise UplinkError(f"中心端的回答有误: {error}", f"the centre's answer is wrong: {error}") from error
+            raise
+        self._sender, outcome = self._sender.answered(
+            step.batch,
+            result,
+            self._signer.clock.now(),
+            is_proof=lambda item, receipt: proven.get(item.sid) == receipt,
+        )
+        self._writer.call(lambda store: self._keep(store, outcome, result))
+        return outcome
+
+    def _proven(self, batch: Sequence[Pending], result: PushResult) -> dict[str, str]:
+        """Return sid → receipt of those whose receipt holds, after the log's history was checked."""
+        jws = {item.sid: item.jws for item in batch}
+        proven: dict[str, str] = {}
+        seen: dict[int, Checkpoint] = {}
+        for answer in result.results:
+            if answer.receipt is None or answer.sid not in jws:
+                continue
+            try:
+                checkpoint = self._verify_receipt(answer.receipt, jws[answer.sid])
+            except EvidenceError as error:
+                log.warning("receipt refused sid=%s reason=%r", answer.sid[:12], str(error))
+                continue
+            proven[answer.sid] = answer.receipt
+            seen[checkpoint.size] = checkpoint
+        if proven:
+            self._watch_log(list(seen.values()))
+        return proven
+
+    def _verify_receipt(self, text: str, jws: str) -> Checkpoint:
+        trust = self._trust
+        return verify_receipt(Receipt.from_text(text), jws, trust.log, trust.witnesses, trust.quorum)
+
+    def _watch_log(self, seen: Sequence[Checkpoint]) -> None:
+        anchor = Anchor.read(self._writer.call(chain.anchor))
+        try:
+            head = verified_head(self._uplink, self._trust, anchor, seen)
+        except LogHistoryError as error:
+            zh, en, now = error.zh, error.en, time_text(self._signer.clock.now())
+            self._writer.call(lambda store: raise_problem(store, _HISTORY, zh, en, now))
+            raise
+
+        def keep(store: Store) -> None:
+            chain.set_anchor(store, head.origin, head.size, head.root)
+            clear_problem(store, _HISTORY)
+
+        self._writer.call(keep)
+
+    def _keep(self, store: Store, outcome: Outcome, result: PushResult) -> None:
+        now = time_text(self._signer.clock.now())
+        for done in outcome.acknowledged:
+            chain.store_receipt(store, done.sid, Receipt.from_text(done.receipt).index, done.receipt)
+        for refusal in outcome.refused:
+            chain.mark(store, refusal.sid, "queued", f"{refusal.code}: {refusal.detail or ''}")
+        if outcome.refused:
+            first = outcome.refused[0]
+            said = f"{first.code}: {first.detail or ''}"
+            raise_problem(
+                store,
+                _REFUSED,
+                f"中心端拒绝声明 {first.sid[:12]}: {said}",
+                f"the centre refuses statement {first.sid[:12]}: {said}",
+                now,
+            )
+        elif outcome.acknowledged:
+            clear_problem(store, _REFUSED)
+        for answer in result.results:
+            if answer.missing is not None:
+                chain.mark(store, answer.sid, "held", f"waits for {answer.missing[:12]}")
+        for sid in outcome.wanted:
+            chain.requeue(store, sid)
+
+    # -- pull ---------------------------------------------------------------------------------------------
+
+    def _pull(self) -> tuple[int, int]:
+        pulled = tiles = 0
+        while True:
+            after = self._writer.call(cursor)
+            try:
+                found = PullResult.from_json(self._uplink.get(PULL, Pull(after).to_query()))
+            except MessageError as error:
+                raise UplinkError(f"中心端的回答有误: {error}", f"the centre's answer is wrong: {error}") from error
+            checked = [(item, self._checked(item)) for item in found.items]
+            next_after = max(found.next, after)
+
+            def keep(store: Store, checked: list[tuple[PulledItem, Statement | None]], to: int) -> None:
+                for item, statement in checked:
+                    if statement is not None:
+                        keep_pulled(store, item.index, statement, item.receipt)
+                        _want_contents(store, statement)
+                set_cursor(store, to)
+
+            self._writer.call(lambda store, c=checked, to=next_after: keep(store, c, to))  # type: ignore[misc]
+            pulled += sum(1 for _, statement in checked if statement is not None)
+            tiles += sum(1 for want in found.wants if self._answer(want))
+            if not found.items or next_after == after:
+                return pulled, tiles
+
+    def _checked(self, item: PulledItem) -> Statement | None:
+        """Return a pulled statement that verifies; a key that is not known yet is asked for once."""
+        try:
+            return self._verify_pulled(item)
+        except EvidenceError as error:
+            if error.code in (Code.KEY_UNKNOWN, Code.SUBJECT_SCOPE, Code.ROLE):
+                self._refresh_trust()
+                try:
+                    return self._verify_pulled(item)
+                except EvidenceError as again:
+                    error = again
+            now, said = time_text(self._signer.clock.now()), str(error)
+            self._writer.call(
+                lambda store: raise_problem(
+                    store,
+                    f"pulled:{item.index}",
+                    f"日志第 {item.index} 条无法核验: {said}",
+                    f"log entry {item.index} does not verify: {said}",
+                    now,
+                )
+            )
+            return None
+
+    def _verify_pulled(self, item: PulledItem) -> Statement:
+        statement, entry = verify_statement(item.jws, self._trust.registry)
+        receipt = Receipt.from_text(item.receipt)
+        verify_logged(statement, entry, receipt, self._trust, self._signer.clock.now())
+        if receipt.index != item.index or statement.plant != self._signer.identity.plant:
+            raise EvidenceError(Code.INDEX_MISMATCH, "the centre names another log entry or plant", statement.sid)
+        return statement
+
+    def _refresh_trust(self) -> None:
+        fresh: Trust = fetch_trust(self._uplink, self._trust)
+        self._trust = fresh
+        self._writer.call(lambda store: keep_trust(store, fresh))
+
+    def _answer(self, want: TileWanted) -> bool:
+        try:
+            answer = self._writer.call(lambda store: answer_want(store, self._pipeline.raw, want))
+        except (RefusedError, IntegrityError) as error:
+            log.warning("tile not shown epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
+            return False
+        self._uplink.post(TILES, answer.to_json())
+        return True
+
+    def _fetch_contents(self) -> None:
+        for digest, size in self._writer.call(missing_contents):
+            data = self._uplink.get(f"{CONTENT}{digest}")
+            if len(data) != size or sha256_hex(data) != digest:
+                raise UplinkError(
+                    f"内容 {digest[:12]} 与其摘要不符", f"content {digest[:12]} does not fit its digest; trying again"
+                )
+            write_file(content_path(self._contents, digest), data)
+            self._writer.call(lambda store, digest=digest: content_stored(store, digest))  # type: ignore[misc]
+
+
+def _want_contents(store: Store, statement: Statement) -> None:
+    """Fetch what is needed to recompute a month: body, plan and parameters; attachments stay at the centre."""
+    if statement.kind == "declare":
+        for subject in statement.payload["subjects"][:3]:
+            if subject["size"] <= MAX_CONTENT_BYTES:
+                want_content(store, subject["sha256"], subject["size"])
