@@ -15,7 +15,9 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 from webapp import keyfile, store_users
 from webapp.accounts import Account
-from webapp.center import Center, Clock, utc_now
+from webapp.api import blueprint as gateway_blueprint
+from webapp.api_log import blueprint as log_blueprint
+from webapp.center import Center, Clock, current_center, utc_now
 from webapp.extensions import LANGUAGES, csrf, limiter, login_manager
 from webapp.security_headers import add_security_headers
 from webapp.settings import Settings
@@ -57,12 +59,9 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, center: Center | N
     login_manager.user_loader(_load_account)
     add_security_headers(app)
 
-    from webapp import api, api_log
-
-    app.register_blueprint(api.blueprint)
-    app.register_blueprint(api_log.blueprint)
-    csrf.exempt(api.blueprint)
-    csrf.exempt(api_log.blueprint)
+    for blueprint in (gateway_blueprint, log_blueprint):
+        app.register_blueprint(blueprint)
+        csrf.exempt(blueprint)
     # The pages are a part of their own: without them the centre still serves gateways.
     if importlib.util.find_spec("webapp.views") is not None:
         importlib.import_module("webapp.views").register(app)
@@ -70,7 +69,5 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, center: Center | N
 
 
 def _load_account(session_id: str) -> Account | None:
-    from webapp.center import current_center
-
     with current_center().database.reading() as session:
         return store_users.load_session(session, session_id)

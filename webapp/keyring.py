@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 from evidence.encoding import time_text
 from evidence.errors import Code, EvidenceError
 from evidence.keys import SigningKey
-from evidence.registry import KeyEntry
 from evidence.roles import REGISTRAR
 from evidence.statement import Statement, sign
 from evidence.verify_statement import verify_possession
@@ -49,7 +48,6 @@ def add_registrar(session: Session, key: SigningKey) -> None:
     """Make the registrar's key the first of the registry; it is part of the trust anchor, not of the log."""
     row = RegistryKey(
         kid=key.kid,
-        alg=key.alg,
         jwk=dict(key.jwk),
         nonce="",
         owner_type="registrar",
@@ -146,10 +144,9 @@ def fold(session: Session, statement: Statement, index: int) -> None:
 
 def _fold_enrol(session: Session, payload: Mapping[str, Any], index: int) -> None:
     jwk = payload["jwk"]
-    alg = KeyEntry(payload["kid"], jwk, "", "", frozenset()).alg
     store_keys.save(
         session,
-        RegistryKey(kid=payload["kid"], alg=alg, jwk=dict(jwk), nonce=payload["nonce"], roles=[], plants=[]),
+        RegistryKey(kid=payload["kid"], jwk=dict(jwk), nonce=payload["nonce"], roles=[], plants=[]),
     )
 
 

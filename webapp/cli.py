@@ -1,0 +1,234 @@
+"""`cunzheng center …`: what the administrator of a centre types.
+
+Parses, calls `administration` and `serve`, prints. Errors are `CenterError`s, told by the caller.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from sqlalchemy.exc import OperationalError
+
+from webapp import accounts, administration, enrolment, export, log_recovery, serve, settings, store_log
+from webapp.center import Center
+from webapp.errors import CenterError
+
+_LANGUAGE_VARIABLES = ("CUNZHENG_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
+
+
+def _say(zh: str, en: str) -> str:
+    chosen = next((value for name in _LANGUAGE_VARIABLES if (value := os.environ.get(name, ""))), "")
+    return zh if chosen.lower().startswith("zh") else en
+
+
+def _tell(facts: dict[str, Any], line: str, *, as_json: bool) -> None:
+    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else line)
+
+
+@contextmanager
+def _database_errors() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        reason = str(error.orig).splitlines()[0] if error.orig is not None else str(error)
+        raise CenterError(
+            f"数据库没有应答（{reason}）；请检查 database.url 和数据库服务",
+            f"the database does not answer ({reason}); check database.url and the database server",
+            exit_code=2,
+        ) from error
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[Center]:
+    with _database_errors():
+        center = Center.open(settings.load(path))
+        try:
+            yield center
+        finally:
+            center.database.close()
+
+
+_config = click.option(
+    "-c",
+    "--config",
+    "config",
+    type=click.Path(path_type=Path),
+    default=Path("center.toml"),
+    show_default=True,
+    help="center.toml",
+)
+_json = click.option("--json", "as_json", is_flag=True, help=_say("输出 JSON。", "Print JSON."))
+
+
+@click.group(help=_say("中心端：初始化、运行、用户、企业、网关。", "The centre: init, run, users, plants, gateways."))
+def center() -> None:
+    """Group of the centre's commands."""
+
+
+@center.command(
+    help=_say("建立数据目录、密钥、数据库和空日志；可重复执行。", "Make data folder, keys, database and log.")
+)
+@_config
+@_json
+def init(config: Path, as_json: bool) -> None:
+    """Initialise; safe to repeat."""
+    chosen = settings.load(config)
+    with _database_errors():
+        is_new = administration.initialise(chosen)
+    line = _say(
+        f"中心已就绪：{chosen.data_dir}（日志 {chosen.log.origin}）",
+        f"centre ready: {chosen.data_dir} (log {chosen.log.origin})",
+    )
+    _tell({"data_dir": str(chosen.data_dir), "origin": chosen.log.origin, "new": is_new}, line, as_json=as_json)
+
+
+@center.command(help=_say("运行中心端。", "Run the centre."))
+@_config
+@click.option("--dev", is_flag=True, help=_say("单进程，供开发用。", "One process, for developers."))
+def run(config: Path, dev: bool) -> None:
+    """Serve until stopped."""
+    from webapp import create_app
+
+    chosen = settings.load(config)
+    with _open(config):
+        # Whatever must stop the centre stops it here, once, and not in every worker.
+        pass
+    serve.run(chosen, lambda: create_app(chosen), is_developing=dev)
+
+
+@center.command(help=_say("检查数据库、密钥和整个日志。", "Check database, keys and the whole log."))
+@_config
+@_json
+def check(config: Path, as_json: bool) -> None:
+    """Recompute the log from its entries against every signed checkpoint."""
+    with _open(config) as opened, opened.database.reading() as session:
+        size = log_recovery.check(opened.log, session)
+        last = store_log.last_checkpoint(session)
+    root = None if last is None else last.root
+    line = _say(f"日志完好：{size} 条，根 {root}", f"log intact: {size} entries, root {root}")
+    _tell({"size": size, "root": root, "origin": opened.log.origin}, line, as_json=as_json)
+
+
+@center.command(help=_say("输出信任文件 trust.json。", "Print the trust file, trust.json."))
+@_config
+@click.option("--out", type=click.Path(path_type=Path), help=_say("写入文件。", "Write it to a file."))
+def trust(config: Path, out: Path | None) -> None:
+    """Print or write the trust file."""
+    with _open(config) as opened:
+        text = json.dumps(export.trust(opened).to_json(), ensure_ascii=False, indent=1) + "\n"
+    if out is None:
+        click.echo(text, nl=False)
+    else:
+        out.write_text(text, encoding="utf-8")
+
+
+@center.command(name="export", help=_say("导出某月的证据包。", "Export the bundle of a month."))
+@_config
+@_json
+@click.argument("plant")
+@click.argument("period")
+@click.option("--out", type=click.Path(path_type=Path), help=_say("输出文件。", "File to write."))
+def export_month(config: Path, as_json: bool, plant: str, period: str, out: Path | None) -> None:
+    """Write the bundle of a month."""
+    target = out or Path(f"{plant}-{period}.evb")
+    with _open(config) as opened:
+        data = export.month_bundle(opened, plant, period)
+    if data is None:
+        raise CenterError(
+            f"工厂 {plant} 的 {period} 还没有签名的月度记录", f"plant {plant} has no signed month {period} yet"
+        )
+    target.write_bytes(data)
+    line = _say(f"已写入 {target}（{len(data)} 字节）", f"wrote {target} ({len(data)} bytes)")
+    _tell({"file": str(target), "size": len(data)}, line, as_json=as_json)
+
+
+@center.group(help=_say("用户。", "Users."))
+def user() -> None:
+    """Group of user commands."""
+
+
+@user.command(name="add", help=_say("添加用户。", "Add a user."))
+@_config
+@_json
+@click.argument("name")
+@click.option("--role", type=click.Choice(accounts.ROLES), required=True)
+@click.option("--plant", "plants", multiple=True, help=_say("所属企业，可多次。", "Plant; may be repeated."))
+@click.option("--region", default="", help=_say("行政区划代码前缀。", "GB/T 2260 prefix."))
+@click.option("--zh", "name_zh", default="", help=_say("中文姓名。", "Name in Chinese."))
+@click.option("--en", "name_en", default="", help=_say("英文姓名。", "Name in English."))
+@click.option("--password-file", type=click.File("r"), help=_say("密码文件；- 为标准输入。", "File; - is stdin."))
+def user_add(
+    config: Path,
+    as_json: bool,
+    name: str,
+    role: str,
+    plants: tuple[str, ...],
+    region: str,
+    name_zh: str,
+    name_en: str,
+    password_file: Any,
+) -> None:
+    """Add a user; the password comes from a file or is asked for, never from the command line."""
+    with _open(config) as opened:
+        if password_file is not None:
+            password = password_file.readline().rstrip("\r\n")
+        else:
+            password = click.prompt(_say("密码", "Password"), hide_input=True, confirmation_prompt=True)
+        administration.add_user(
+            opened,
+            name=name,
+            role=role,
+            password=password,
+            name_zh=name_zh,
+            name_en=name_en,
+            plants=plants,
+            region=region,
+        )
+    facts = {"name": name, "role": role, "plants": list(plants), "region": region}
+    _tell(facts, _say(f"已添加用户 {name}（{role}）", f"user {name} added ({role})"), as_json=as_json)
+
+
+@center.group(help=_say("企业。", "Plants."))
+def plant() -> None:
+    """Group of plant commands."""
+
+
+@plant.command(
+    name="add", help=_say("按方案文件添加或更新企业。", "Add or update a plant from its plan (TOML or JSON).")
+)
+@_config
+@_json
+@click.argument("plan", type=click.Path(path_type=Path))
+def plant_add(config: Path, as_json: bool, plan: Path) -> None:
+    """Add a plant from its plan."""
+    data = administration.read_plan_file(plan)
+    with _open(config) as opened:
+        name = administration.add_plant(opened, data)
+    _tell({"plant": name}, _say(f"企业 {name} 已就绪", f"plant {name} is ready"), as_json=as_json)
+
+
+@center.group(help=_say("网关。", "Gateways."))
+def gateway() -> None:
+    """Group of gateway commands."""
+
+
+@gateway.command(name="invite", help=_say("为网关生成一次性注册码。", "Make a one-time code for a gateway."))
+@_config
+@_json
+@click.argument("plant")
+@click.argument("gw")
+def gateway_invite(config: Path, as_json: bool, plant: str, gw: str) -> None:
+    """Invite a gateway."""
+    with _open(config) as opened:
+        code = enrolment.invite_gateway(opened, plant, gw)
+    line = _say(
+        f"网关 {gw} 的注册码（7 天内有效，仅显示一次）：{code}",
+        f"code for gateway {gw} (good for 7 days, shown once): {code}",
+    )
+    _tell({"gw": gw, "plant": plant, "code": code}, line, as_json=as_json)
