@@ -53,8 +53,10 @@ def read_document(text: str, source: str) -> Document:
         raise _refuse(source, 1, "", "文件过大", "the file is too large")
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            if getattr(event, "tag", None):
+                raise _refuse(source, line, "", "不允许标签（!）", "tags (!) are not allowed")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line = event.start_mark.line + 1 if event.start_mark else 1
                 raise _refuse(source, line, "", "不允许锚点和引用", "anchors and aliases are not allowed")
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -75,8 +77,6 @@ def _plain(node: yaml.Node, path: Path, source: str, lines: dict[Path, int]) -> 
     lines.setdefault(path, node.start_mark.line + 1)
     key = ".".join(str(step) for step in path)
     line = node.start_mark.line + 1
-    if not node.tag.startswith("tag:yaml.org,2002:"):
-        raise _refuse(source, line, key, f"不允许标签 {node.tag}", f"the tag {node.tag} is not allowed")
     if isinstance(node, yaml.MappingNode):
         result: dict[str, Any] = {}
         for key_node, value_node in node.value:

@@ -62,7 +62,7 @@ def _faults(document: Document, error: ValidationError) -> Iterator[Fault]:
 def _words(error: ValidationError) -> tuple[str, str]:
     shown = json.dumps(error.instance, ensure_ascii=False)[:80]
     wanted: Any = error.validator_value
-    validator: Any = error.validator  # None where a schema is simply `false`
+    validator = error.validator
     if validator == "enum":
         listed = [str(one) for one in wanted]
         zh, en = _suggest(str(error.instance), listed)
@@ -80,7 +80,7 @@ def _words(error: ValidationError) -> tuple[str, str]:
     if validator == "oneOf":
         keys = [" ".join(one.get("required", [])) for one in wanted]
         return f"须且只须有其一：{' / '.join(keys)}", f"exactly one is needed of: {' / '.join(keys)}"
-    if validator is None:
+    if validator == "not":
         return "此处不允许该键", "this key is not allowed here"
     says = " ".join(error.message.split())[:160]
     return f"不符合规定：{says}", says

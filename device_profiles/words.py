@@ -9,6 +9,7 @@ Floats become the shortest decimal text that reads back as the same float, so 42
 from __future__ import annotations
 
 import math
+import re
 import struct
 from collections.abc import Sequence
 from decimal import Decimal
@@ -32,6 +33,8 @@ WORD_TYPES = (*INTEGERS, *FLOATS, *SIZED)
 SHORT_ORDERS = ("ABCD", "BADC", "CDAB", "DCBA")
 LONG_ORDERS = ("ABCDEFGH", "BADCFEHG", "GHEFCDAB", "HGFEDCBA", "EFGHABCD", "CDABGHEF")
 ORDERS = SHORT_ORDERS + LONG_ORDERS
+
+_HEX_WORDS = re.compile(r"[0-9A-Fa-f]{4}(?: ?[0-9A-Fa-f]{4})*\Z", re.ASCII)
 
 
 class BadWordsError(ValueError):
@@ -178,7 +181,7 @@ def hex_words(text: str) -> tuple[int, ...]:
 
     Raises: ValueError.
     """
-    compact = "".join(text.split())
-    if not compact or len(compact) % 4:
+    if not _HEX_WORDS.match(text):
         raise ValueError(f"{text!r} is not made of four-digit hex words")
+    compact = "".join(text.split())
     return tuple(int(compact[at : at + 4], 16) for at in range(0, len(compact), 4))

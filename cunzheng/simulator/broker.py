@@ -97,6 +97,8 @@ def _start_mosquitto(program: str, folder: Path, port: int, *, refuse: bool) -> 
     attempts = 1 if port else 5
     for _ in range(attempts):
         chosen = port or _free_port()
+        if _answers(chosen):
+            continue
         process = subprocess.Popen(
             [program, "-c", str(_mosquitto_config(folder, chosen, refuse=refuse))],
             stdin=subprocess.DEVNULL,
@@ -110,7 +112,7 @@ def _start_mosquitto(program: str, folder: Path, port: int, *, refuse: bool) -> 
 
             return BrokerHandle(HOST, chosen, "mosquitto", True, stop)
         _end_process(process, kill=True)
-    raise BrokerError(f"mosquitto does not start on port {chosen}; see {folder / 'mosquitto.log'}")
+    raise BrokerError(f"mosquitto does not start on port {chosen}: taken, or see {folder / 'mosquitto.log'}")
 
 
 def _mosquitto_config(folder: Path, port: int, *, refuse: bool) -> Path:
@@ -191,9 +193,15 @@ def _free_port() -> int:
 def _wait_for(port: int, is_alive: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + _START_TIMEOUT_S
     while time.monotonic() < deadline and is_alive():
-        try:
-            with socket.create_connection((HOST, port), 0.5):
-                return True
-        except OSError:
-            time.sleep(0.02)
+        if _answers(port):
+            return True
+        time.sleep(0.02)
     return False
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection((HOST, port), 0.5):
+            return True
+    except OSError:
+        return False
