@@ -6,6 +6,7 @@ from accounting.errors import AccountingError, CoverError, PlanError
 from accounting.month import attachments_of, compose, subjects_of
 from accounting.parameter_set import ParameterSet, packaged_bytes, packaged_ids, read_parameters
 from accounting.plan import Plan, check_against, read_plan
+from accounting.recompute import recompute
 
 __all__ = [
     "AccountingError",
@@ -22,5 +23,6 @@ __all__ = [
     "packaged_ids",
     "read_parameters",
     "read_plan",
+    "recompute",
     "subjects_of",
 ]

@@ -7,6 +7,7 @@ AccountingError
  │   └─ InputError        the input of a calculation
  ├─ UnitError         a unit is unknown or cannot become the wanted one
  ├─ PeriodError       not a month, or not a time zone
+ ├─ LackingError      a bundle lacks a file or declaration that recomputing needs
  └─ CoverError        the statements at hand are not the ones the month covers
 
 Bad or missing *measurements* are not errors: they are issues inside the month's body (`issues.py`).
@@ -46,6 +47,10 @@ class UnitError(AccountingError):
 
 class PeriodError(AccountingError):
     """The period is not `YYYY-MM`, or the time zone is unknown."""
+
+
+class LackingError(AccountingError):
+    """A file or declaration that recomputing needs is not at hand; nothing can be said without it."""
 
 
 class CoverError(AccountingError):

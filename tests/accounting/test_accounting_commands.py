@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from signed_plant import PERSON_KEY, Chain, ledger, march, plan_bytes
 
 from accounting.month import compose, subjects_of
 from accounting.parameter_set import packaged_bytes
+from accounting.recompute import recompute
 from cunzheng.cli import cunzheng
 from evidence.bundle import Bundle, read_bundle, write_bundle
 from evidence.encoding import jcs, sha256_hex, unb64u
@@ -208,3 +211,29 @@ def test_calc_takes_a_set_from_a_file(tmp_path: Path) -> None:
     request = '{"formula": "input.factor", "material": "dolomite", "AD": "100"}'
     answer = json.loads(run("calc", "-", "--parameters", str(own), input=request).output)
     assert answer["results"][0]["value"] == "47.60"
+
+
+def test_recompute_tells_verify_what_follows_and_leaves_out_what_lacks_something(
+    statements: list[Statement], body: bytes
+) -> None:
+    def found(data: bytes) -> list[tuple[bool, str]]:
+        return [(one.same, one.detail) for one in recompute(read_bundle(io.BytesIO(data)))]
+
+    assert found(packed(statements, body)) == [(True, "same")]
+    assert found(packed(statements, body, without="plan.json")) == []
+    forged = jcs({**json.loads(body), "period": "2026-02"})
+    assert found(packed(statements, forged)) == [(False, "differs in period")]
+
+
+def test_month_whose_plan_cannot_be_used_does_not_follow(
+    statements: list[Statement], body: bytes, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "plan_bytes", lambda: b"{}")
+    data = packed(statements, body)
+    [one] = recompute(read_bundle(io.BytesIO(data)))
+    assert not one.same
+    assert "plan.json" in one.detail
+    bundle.write_bytes(data)
+    result = run("compose", str(bundle))
+    assert result.exit_code == 1
+    assert "plan.json" in result.stderr

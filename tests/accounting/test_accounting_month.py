@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from signed_plant import LEDGERS, MARCH, PLAN, Chain, body_of, codes, ledger, march, plan_bytes
@@ -18,9 +19,12 @@ from accounting.errors import CoverError, ParameterError, PeriodError, PlanError
 from accounting.month import attachments_of, compose, subjects_of
 from accounting.parameter_set import packaged_bytes
 from evidence.encoding import canonical_json, jcs, sha256_hex
+from evidence.registry import KeyEntry
 from evidence.statement import Statement
+from evidence.verify_month import Signed, channel_sums
 
 PARAMETERS = packaged_bytes("cn-steel-2024")
+SIGNER: KeyEntry = None  # type: ignore[assignment]  # sums do not look at the signer
 GOLDEN = Path(__file__).parent / "data" / "body_2026_03.json"
 
 
@@ -513,3 +517,12 @@ def test_refusals_are_said_in_both_languages(change: dict[str, Any], en: str, zh
     with pytest.raises(PlanError, match=en) as caught:
         composed([], plan=jcs(plan))
     assert zh in caught.value.zh
+
+
+def test_channels_agree_with_what_the_verifier_adds_up(statements: list[Statement]) -> None:
+    body = composed(statements)
+    segments = [Signed(one, SIGNER, None) for one in statements if one.kind == "segment"]
+    sums = channel_sums(segments, "2026-03", ZoneInfo("Asia/Shanghai"))
+    assert set(sums) == {(channel["gw"], channel["id"]) for channel in body["channels"]}
+    for channel in body["channels"]:
+        assert sums[channel["gw"], channel["id"]].agrees(channel)
