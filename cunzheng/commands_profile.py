@@ -138,7 +138,7 @@ def list_command(as_json: bool) -> None:
 def find_profile(name: str) -> Profile:
     """Find a profile by shipped id or by path.
 
-    Raises: CommandError (misuse) where there is none, ProfileError's text where it is not good.
+    Raises: CommandError (misuse) where there is none, ProfileError where it is not good.
     """
     known = shipped()
     if name in known:
@@ -150,11 +150,7 @@ def find_profile(name: str) -> Profile:
             f"no profile {name}; shipped are: {listed}",
             exit_code=ExitCode.MISUSE,
         )
-    try:
-        return load(Path(name))
-    except ProfileError as error:
-        first = error.faults[0]
-        raise CommandError(first.text("zh"), first.text("en")) from error
+    return load(Path(name))
 
 
 def _files(paths: tuple[Path, ...]) -> list[Path]:

@@ -18,9 +18,12 @@ from .errors import Fault, ProfileError
 
 _INTEGER = re.compile(r"[-+]?(?:0|[1-9][0-9]*)\Z", re.ASCII)
 _HEX = re.compile(r"0[xX][0-9a-fA-F]+\Z", re.ASCII)
-_ODD_NUMBER = re.compile(r"[-+]?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?\Z|[-+]?\.[0-9]+\Z", re.ASCII)
+_ODD_NUMBER = re.compile(r"[-+]?(?:0[xX])?[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?\Z|[-+]?\.[0-9]+\Z", re.ASCII)
 #: A profile is a few pages; more is a mistake or an attack.
 MAX_CHARACTERS = 1_000_000
+
+#: Longer whole numbers would not survive other JSON readers exactly: they are written in quotes.
+MAX_INTEGER_CHARACTERS = 12
 
 Path = tuple[str | int, ...]
 
@@ -93,6 +96,8 @@ def _plain(node: yaml.Node, path: Path, source: str, lines: dict[Path, int]) -> 
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item, (*path, at), source, lines) for at, item in enumerate(node.value)]
     text = str(node.value)
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise _refuse(source, line, key, "不是合法文字", "not valid text")
     if isinstance(node, yaml.ScalarNode) and node.style is not None:
         return text
     return _scalar(text, source, line, key)
@@ -103,10 +108,11 @@ def _scalar(text: str, source: str, line: int, key: str) -> Any:
         return None
     if text in ("true", "false"):
         return text == "true"
-    if _INTEGER.match(text):
-        return int(text)
-    if _HEX.match(text):
-        return int(text, 16)
+    if len(text) <= MAX_INTEGER_CHARACTERS:
+        if _INTEGER.match(text):
+            return int(text)
+        if _HEX.match(text):
+            return int(text, 16)
     if _ODD_NUMBER.match(text):
         raise _refuse(
             source,

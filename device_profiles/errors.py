@@ -36,6 +36,18 @@ class ProfileError(ValueError):
         self.faults = faults
         super().__init__("\n".join(fault.text() for fault in faults))
 
+    @property
+    def zh(self) -> str:
+        """Say the first fault, and how many more there are, in one line."""
+        more = len(self.faults) - 1
+        return self.faults[0].text("zh") + (f"（另有 {more} 处）" if more else "")
+
+    @property
+    def en(self) -> str:
+        """Say the first fault, and how many more there are, in one line."""
+        more = len(self.faults) - 1
+        return self.faults[0].text("en") + (f" (and {more} more)" if more else "")
+
 
 class PayloadError(ValueError):
     """A message cannot be read as the profile says. `code` is stable, `detail` is for a person."""

@@ -372,10 +372,11 @@ class _Builder:
                 named = self.defaults.get("table", "holding")
             try:
                 table, first = wire_address(int(number), base, Table(named) if named else None)
+                raw = hex_words(text)
             except ValueError as error:
                 self.fault((*place, "words", written), f"地址不对：{error}", str(error))
                 continue
-            for offset, word in enumerate(hex_words(text)):
+            for offset, word in enumerate(raw):
                 words[(table, first + offset)] = word
         for name, bit in given.get("bits", {}).items():
             if name not in points or not points[name].table.is_bits:

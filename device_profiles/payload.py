@@ -27,6 +27,8 @@ _NUMBER = re.compile(r"-?[0-9]{1,40}(?:\.[0-9]{1,40})?(?:[eE][-+]?[0-9]{1,2})?\Z
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)\Z", re.ASCII)
 _LOCAL = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d{1,9})?\Z", re.ASCII)
 _DIGITS = re.compile(r"[0-9]{1,18}\Z", re.ASCII)
+#: Half of a character: JSON can carry it, no store and no signature can.
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -218,7 +220,7 @@ def _value(point: Point, found: Any, *, partial: bool) -> Decoded | None:
     raw = _raw_text(found)
     if found is None:
         return bad(point.unit, Quality.FAULT, Reason.NULL, raw)
-    if point.type == "string" and isinstance(found, str):
+    if point.type == "string" and isinstance(found, str) and not _SURROGATE.search(found):
         return Decoded(found[:200], point.unit, Quality.VALID, "N", "", raw)
     if point.type == "bool" and isinstance(found, bool):
         return finish(point, Decimal(int(found)), raw)
@@ -232,7 +234,8 @@ def _value(point: Point, found: Any, *, partial: bool) -> Decoded | None:
 def _raw_text(found: Any) -> str:
     if isinstance(found, Decimal):
         return str(found)
-    return json.dumps(found, ensure_ascii=False, default=str)[:200]
+    text = json.dumps(found, ensure_ascii=False, default=str)[:200]
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def _apply_quality(tree: Any, rule: Mqtt, values: dict[str, Decoded]) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from typing import Any
 
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import ValidationError
 
 from .document import Document
@@ -29,9 +30,16 @@ def schema() -> dict[str, Any]:
     return result
 
 
+def _whole_pattern(validator: object, pattern: str, instance: object, _: object) -> Iterator[ValidationError]:
+    # The patterns are ECMA 262, where $ is the end; for Python's re it is also before a last line break.
+    if isinstance(instance, str) and not re.fullmatch(pattern, instance, re.ASCII):
+        yield ValidationError(f"{instance!r} does not match {pattern!r}")
+
+
 @cache
-def _validator() -> Draft202012Validator:
-    return Draft202012Validator(schema())
+def _validator() -> Any:
+    strict = validators.extend(Draft202012Validator, {"pattern": _whole_pattern})  # type: ignore[no-untyped-call]
+    return strict(schema())
 
 
 def check(document: Document) -> list[Fault]:

@@ -3,16 +3,18 @@
 Honest simulators with dials: they answer as the device would until a dial is turned.
 """
 
-from .broker import BrokerError, BrokerHandle, start_broker
+from .broker import BrokerHandle, start_broker
 from .dials import Dials
+from .errors import BrokerError, ListenError, MqttSimulatorError, PlantFileError, SimulatorError
 from .mill import LiveMill, MillInterval, MillReplay, demo_mill, electricity_values, gas_values
 from .modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
-from .mqtt_device import MqttDeviceSimulator, MqttSimulatorError
+from .mqtt_device import MqttDeviceSimulator
 
 __all__ = [
     "BrokerError",
     "BrokerHandle",
     "Dials",
+    "ListenError",
     "LiveMill",
     "MillInterval",
     "MillReplay",
@@ -20,6 +22,8 @@ __all__ = [
     "ModbusSimulatorServer",
     "MqttDeviceSimulator",
     "MqttSimulatorError",
+    "PlantFileError",
+    "SimulatorError",
     "demo_mill",
     "electricity_values",
     "gas_values",

@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from .errors import BrokerError
+
 HOST = "127.0.0.1"
 _START_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 10.0
@@ -26,12 +28,6 @@ _STOP_TIMEOUT_S = 10.0
 _SBIN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 
 Kind = Literal["mosquitto", "amqtt"]
-
-
-class BrokerError(ConnectionError):
-    """No broker could be started; the message says what to install or free."""
-
-    exit_code = 2
 
 
 @dataclass
@@ -86,10 +82,16 @@ def start_broker(folder: Path, *, port: int = 0, refuse: bool = False, kind: Kin
     chosen = kind or ("mosquitto" if program else "amqtt")
     if chosen == "mosquitto":
         if program is None:
-            raise BrokerError("mosquitto is not installed; install it or use the extra embedded-broker")
+            raise BrokerError(
+                "未安装 mosquitto；请安装，或使用 embedded-broker 附加组件",
+                "mosquitto is not installed; install it or use the extra embedded-broker",
+            )
         return _start_mosquitto(program, folder, port, refuse=refuse)
     if not has_amqtt():
-        raise BrokerError("no MQTT broker: install mosquitto, or cunzheng with the extra embedded-broker")
+        raise BrokerError(
+            "没有 MQTT 代理：请安装 mosquitto，或带 embedded-broker 附加组件的 cunzheng",
+            "no MQTT broker: install mosquitto, or cunzheng with the extra embedded-broker",
+        )
     return _start_amqtt(port or _free_port(), refuse=refuse)
 
 
@@ -112,7 +114,10 @@ def _start_mosquitto(program: str, folder: Path, port: int, *, refuse: bool) -> 
 
             return BrokerHandle(HOST, chosen, "mosquitto", True, stop)
         _end_process(process, kill=True)
-    raise BrokerError(f"mosquitto does not start on port {chosen}: taken, or see {folder / 'mosquitto.log'}")
+    raise BrokerError(
+        f"mosquitto 无法在端口 {chosen} 启动：端口被占用，或见 {folder / 'mosquitto.log'}",
+        f"mosquitto does not start on port {chosen}: taken, or see {folder / 'mosquitto.log'}",
+    )
 
 
 def _mosquitto_config(folder: Path, port: int, *, refuse: bool) -> Path:
@@ -175,7 +180,10 @@ def _start_amqtt(port: int, *, refuse: bool) -> BrokerHandle:
         broker = asyncio.run_coroutine_threadsafe(build(), loop).result(_START_TIMEOUT_S)
     except Exception as error:
         end_loop()
-        raise BrokerError(f"the embedded broker does not start on port {port}: {error}") from error
+        raise BrokerError(
+            f"内置代理无法在端口 {port} 启动：{error}",
+            f"the embedded broker does not start on port {port}: {error}",
+        ) from error
 
     def stop(kill: bool) -> None:
         asyncio.run_coroutine_threadsafe(broker.shutdown(), loop).result(_STOP_TIMEOUT_S)

@@ -22,6 +22,7 @@ from pymodbus.simulator import DataType, SimData, SimDevice
 from device_profiles import EncodeError, Profile, Table, encode
 
 from .dials import Dials, Values
+from .errors import ListenError
 
 _TABLE_OF = {1: Table.COIL, 2: Table.DISCRETE, 3: Table.HOLDING, 4: Table.INPUT}
 #: Read device identification (2B) is answered by the library and allowed to a gateway.
@@ -110,7 +111,7 @@ class ModbusSimulatorServer:
         self._server: ModbusTcpServer | None = None
 
     async def start(self) -> int:
-        """Listen and give the port. Raises OSError where the port is taken."""
+        """Listen and give the port. Raises: ListenError where the port is taken."""
         placeholder = SimDevice(0, simdata=[SimData(0, datatype=DataType.REGISTERS)])
         server = ModbusTcpServer(
             placeholder,
@@ -123,7 +124,10 @@ class ModbusSimulatorServer:
         try:
             await server.serve_forever(background=True)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {self.host}:{self.port}") from error
+            raise ListenError(
+                f"无法监听 {self.host}:{self.port}，端口可能被占用",
+                f"cannot listen on {self.host}:{self.port}, the port may be taken",
+            ) from error
         transport: Any = server.transport
         self.port = transport.sockets[0].getsockname()[1]
         self._server = server

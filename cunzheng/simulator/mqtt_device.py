@@ -19,13 +19,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 from device_profiles import Profile, encode_payload, topic_for
 
 from .dials import Dials, Values
+from .errors import MqttSimulatorError
 
 GARBAGE = b'\xff\x00{"time":'
 _CONNECT_TIMEOUT_S = 10.0
-
-
-class MqttSimulatorError(ConnectionError):
-    """The broker cannot be reached or refuses the device."""
 
 
 def _utc_now() -> datetime:
@@ -82,12 +79,17 @@ class MqttDeviceSimulator:
         try:
             self._client.connect(host, port, keepalive=30)
         except OSError as error:
-            raise MqttSimulatorError(f"no MQTT broker at {host}:{port}: {error}") from error
+            raise MqttSimulatorError(
+                f"{host}:{port} 没有 MQTT 代理：{error}", f"no MQTT broker at {host}:{port}: {error}"
+            ) from error
         self._client.loop_start()
         if not self._answered.wait(_CONNECT_TIMEOUT_S) or self._answer is None or self._answer.is_failure:
             reason = str(self._answer) if self._answer is not None else "no answer"
             self.close()
-            raise MqttSimulatorError(f"the MQTT broker at {host}:{port} refuses the device: {reason}")
+            raise MqttSimulatorError(
+                f"{host}:{port} 的 MQTT 代理拒绝该设备：{reason}",
+                f"the MQTT broker at {host}:{port} refuses the device: {reason}",
+            )
 
     def publish(self) -> None:
         """Send one message with the values of now, as the dials say."""
@@ -116,7 +118,7 @@ class MqttDeviceSimulator:
         for info in self._waiting:
             info.wait_for_publish(timeout_s)
             if not info.is_published():
-                raise MqttSimulatorError("the MQTT broker did not acknowledge in time")
+                raise MqttSimulatorError("MQTT 代理未按时确认", "the MQTT broker did not acknowledge in time")
         self._waiting.clear()
 
     async def run(self) -> None:
@@ -137,7 +139,8 @@ class MqttDeviceSimulator:
     def _send(self, payload: bytes) -> None:
         info = self._client.publish(self.topic, payload, qos=1, retain=self.dials.retained)
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
-            raise MqttSimulatorError(f"cannot publish: {paho.error_string(info.rc)}")
+            says = paho.error_string(info.rc)
+            raise MqttSimulatorError(f"无法发布：{says}", f"cannot publish: {says}")
         self.sent += 1
         self._waiting = [one for one in self._waiting if not one.is_published()]
         self._waiting.append(info)

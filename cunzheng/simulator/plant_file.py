@@ -32,11 +32,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-
-class PlantFileError(ValueError):
-    """The file cannot be used; one line with the key."""
-
-    exit_code = 3
+from .errors import PlantFileError
 
 
 class _Strict(BaseModel):
@@ -126,13 +122,16 @@ def read_plant(path: Path) -> PlantSettings:
     try:
         data = tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise PlantFileError(f"{path}: not TOML: {error}") from error
+        raise PlantFileError(f"{path}：不是 TOML：{error}", f"{path}: not TOML: {error}") from error
     try:
         settings = PlantSettings.model_validate(data)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(step) for step in first["loc"])
-        raise PlantFileError(f"{path}: {key}: {first['msg']}") from error
+        raise PlantFileError(f"{path}：{key}：不合规定：{first['msg']}", f"{path}: {key}: {first['msg']}") from error
     if not settings.modbus and not settings.mqtt:
-        raise PlantFileError(f"{path}: no device; add [[modbus]] or [[mqtt]]")
+        raise PlantFileError(
+            f"{path}：没有设备；请添加 [[modbus]] 或 [[mqtt]]",
+            f"{path}: no device; add [[modbus]] or [[mqtt]]",
+        )
     return settings

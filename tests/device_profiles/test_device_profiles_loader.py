@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import device_profiles
 from device_profiles import ProfileError, Table, load, load_text, shipped, shipped_texts
@@ -125,6 +128,10 @@ BROKEN = {
     "wrong type": ("version: 1", "version: one", 'meter.yaml:2: version: "one" has the wrong type, integer is needed'),
     "version zero": ("version: 1", "version: 0", "must be at least 1"),
     "bad id": ("profile: test-meter", "profile: Test Meter", "is not written as"),
+    "whole number too long": ("version: 1", "version: " + "1" * 5000, "in quotes"),
+    "half a character": ("vendor: test", 'vendor: "\\ud800"', "not valid text"),
+    "line break behind an id": ("profile: test-meter", 'profile: "test-meter\\n"', "is not written as"),
+    "line break behind words": ('"0007"', '"0007\\n"', "is not written as"),
     "range of a forbidden point": (
         "points:",
         "transport: {forbidden: [{first: 5, last: 12}]}\npoints:",
@@ -270,3 +277,10 @@ vectors:
 def test_broken_message_profile_is_refused(old: str, new: str, wanted: str) -> None:
     load_text(MQTT, "good.yaml")
     assert any(wanted in fault for fault in faults_of(MQTT.replace(old, new, 1))), faults_of(MQTT.replace(old, new, 1))
+
+
+@given(at=st.integers(0, len(MODBUS)), cut=st.integers(0, 12), put=st.text(max_size=12))
+def test_any_change_to_a_file_loads_or_is_refused(at: int, cut: int, put: str) -> None:
+    text = MODBUS[:at] + put + MODBUS[at + cut :]
+    with contextlib.suppress(ProfileError):
+        load_text(text, "meter.yaml")

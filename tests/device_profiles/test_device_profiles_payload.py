@@ -56,6 +56,7 @@ def test_retained_message_is_last_known_not_new() -> None:
         ({"flow_nm3h": "812.5"}, "type", "D"),
         ({"flow_nm3h": True}, "type", "D"),
         ({"flow_nm3h": [1]}, "type", "D"),
+        ({"flow_nm3h": "\ud800"}, "type", "D"),
         ({"status": "fault"}, "sensor-fault", "D"),
         ({"status": "surprise"}, "device-quality", "D"),
         ({"status": 3}, "device-quality", "D"),
@@ -228,3 +229,9 @@ def test_ignored_retained_message_has_no_values() -> None:
     )
     assert readings.retained
     assert not readings.values
+
+
+def test_half_a_character_in_a_text_is_no_text() -> None:
+    decoded = decode_payload(GAS, TOPIC, message(status="\ud800")).values["status"]
+    assert (decoded.value, decoded.reason) == (None, "type")
+    decoded.raw_hex.encode("utf-8")

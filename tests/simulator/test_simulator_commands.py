@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from pymodbus.client import ModbusTcpClient
 
-from cunzheng.simulator.plant_file import PlantFileError, read_plant
+from cunzheng.simulator.errors import PlantFileError
+from cunzheng.simulator.plant_file import read_plant
 from device_profiles import shipped, shipped_texts
 
 
@@ -159,7 +160,7 @@ def test_simulate_prints_ports_and_serves_until_told_to_stop(tmp_path: Path) -> 
 def test_wrong_plant_file_names_the_key(tmp_path: Path, text: str, says: str) -> None:
     path = tmp_path / "plant.toml"
     path.write_text(text, "utf-8")
-    with pytest.raises(PlantFileError, match="plant.toml") as caught:
+    with pytest.raises(PlantFileError, match=r"plant\.toml") as caught:
         read_plant(path)
     assert says in str(caught.value)
 

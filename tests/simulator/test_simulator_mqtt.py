@@ -16,7 +16,6 @@ import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from cunzheng.simulator.broker import (
-    BrokerError,
     BrokerHandle,
     Kind,
     has_amqtt,
@@ -24,7 +23,8 @@ from cunzheng.simulator.broker import (
     start_broker,
 )
 from cunzheng.simulator.dials import Dials
-from cunzheng.simulator.mqtt_device import GARBAGE, MqttDeviceSimulator, MqttSimulatorError
+from cunzheng.simulator.errors import BrokerError, MqttSimulatorError
+from cunzheng.simulator.mqtt_device import GARBAGE, MqttDeviceSimulator
 from device_profiles import PayloadReadings, decode_payload, shipped
 
 GAS = shipped()["plain-json-gas"]
