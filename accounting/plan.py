@@ -44,9 +44,13 @@ class LedgerRef(Closed):
 
 
 class ItemSource(Closed):
-    """Where an item's quantity is from: exactly one of channel and ledger."""
+    """Where an item's quantity is from: exactly one of channel and ledger.
+
+    `backup` is the channel that counts for a month in which `channel` has no usable reading.
+    """
 
     channel: ChannelId | None = None
+    backup: ChannelId | None = None
     gw: ChannelId | None = None
     ledger: Text | None = None
     subject: Id | None = None
@@ -57,6 +61,10 @@ class ItemSource(Closed):
             raise refusal("give either channel or ledger", "channel 与 ledger 必须且只能填一个")
         if self.channel is None and self.gw is not None:
             raise refusal("gw belongs to a channel", "gw 只用于 channel")
+        if self.backup is not None and self.backup == self.channel:
+            raise refusal("backup is another channel", "backup 应为另一个通道")
+        if self.channel is None and self.backup is not None:
+            raise refusal("backup belongs to a channel", "backup 只用于 channel")
         if self.ledger is None and self.subject is not None:
             raise refusal("subject belongs to a ledger value", "subject 只用于 ledger")
         return self

@@ -69,7 +69,7 @@ class Quantity:
 
 def quantity_of(item: PlanItem, channels: Sequence[ChannelMonth], ledgers: Ledgers) -> Quantity:
     """Resolve the quantity of one item."""
-    found = _from_channel(item, channels) if item.source.channel is not None else _from_ledger(item, ledgers)
+    found = _from_channels(item, channels) if item.source.channel is not None else _from_ledger(item, ledgers)
     if found.value is not None and found.value < 0:
         text = decimal_text(found.value)
         issue = Issue(
@@ -99,17 +99,29 @@ def measured_leaf(
     return Derivation(symbol, value, unit, {**captured.source, "mode": captured.mode}), ()
 
 
-def _from_channel(item: PlanItem, channels: Sequence[ChannelMonth]) -> Quantity:
-    wanted = item.source
-    source: dict[str, Any] = {"channel": wanted.channel}
-    matching = [c for c in channels if c.id == wanted.channel and wanted.gw in (None, c.gw)]
+def _from_channels(item: PlanItem, channels: Sequence[ChannelMonth]) -> Quantity:
+    first, backup = item.source.channel, item.source.backup
+    found = _from_channel(item, str(first), channels)
+    if found.value is not None or backup is None:
+        return found
+    stand_in = _from_channel(item, backup, channels)
+    if stand_in.value is None:
+        return found
+    zh = f"通道“{first}”本月没有可用读数，按方案改用“{backup}”"
+    en = f"channel {first!r} has no usable reading in the month; {backup!r} stands in as the plan says"
+    return replace(stand_in, issues=(*stand_in.issues, Issue(IssueCode.BACKUP_USED, item.id, zh, en)))
+
+
+def _from_channel(item: PlanItem, name: str, channels: Sequence[ChannelMonth]) -> Quantity:
+    source: dict[str, Any] = {"channel": name}
+    matching = [c for c in channels if c.id == name and item.source.gw in (None, c.gw)]
     if not matching:
         return _absent(
             item,
             source,
             IssueCode.MISSING,
-            f"通道“{wanted.channel}”本月没有数据",
-            f"channel {wanted.channel!r} has no data for the month",
+            f"通道“{name}”本月没有数据",
+            f"channel {name!r} has no data for the month",
         )
     if len(matching) > 1:
         gateways = ", ".join(channel.gw for channel in matching)
@@ -117,8 +129,8 @@ def _from_channel(item: PlanItem, channels: Sequence[ChannelMonth]) -> Quantity:
             item,
             source,
             IssueCode.CHANNEL_AMBIGUOUS,
-            f"多个网关都有通道“{wanted.channel}”（{gateways}），请在方案中指定 gw",
-            f"channel {wanted.channel!r} exists at several gateways ({gateways}); name one by gw in the plan",
+            f"多个网关都有通道“{name}”（{gateways}），请在方案中指定 gw",
+            f"channel {name!r} exists at several gateways ({gateways}); name one by gw in the plan",
         )
     channel = matching[0]
     source["gw"] = channel.gw
