@@ -9,6 +9,7 @@ from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from wtforms import HiddenField, PasswordField, RadioField, SelectField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired, Length, ValidationError
 
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z", re.ASCII)
@@ -55,9 +56,9 @@ class LedgerForm(FlaskForm):  # type: ignore[misc]
         _("How the value was obtained"),
         [InputRequired(_("Choose how the value was obtained."))],
         choices=[
-            ("measured", _("measured")),
-            ("default", _("default value")),
-            ("calculated", _("calculated")),
+            SelectChoice("measured", _("measured")),
+            SelectChoice("default", _("default value")),
+            SelectChoice("calculated", _("calculated")),
         ],
     )
     source = TextAreaField(

@@ -12,12 +12,14 @@ from webapp.views import (
     auth,
     drilldown,
     error_pages,
+    formats,
     health,
     inspect,
     keys,
     language,
     ledger,
     menu,
+    month_words,
     months,
     plants,
     review,
@@ -32,6 +34,8 @@ def register(app: Flask) -> None:
     """Add languages, words, error pages and all blueprints to the application."""
     language.prepare(app)
     wording.prepare(app)
+    formats.prepare(app)
+    month_words.prepare(app)
     menu.prepare(app)
     error_pages.prepare(app)
     for module in BLUEPRINTS:

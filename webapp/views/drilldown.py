@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from accounting.errors import PeriodError
 from accounting.period import month_of
+from evidence.channel import ChannelKind
 from evidence.encoding import parse_time
 from evidence.errors import EvidenceError
 from webapp import store_log
@@ -86,12 +87,15 @@ def _hour_page(template: str, plant: str, period: str, hour: str, channel: str) 
     with current_center().database.reading() as db:
         row = plant_of(db, plant)
         found = _one_hour(db, row, period, hour, channel)
+        common = _common(db, row, period, channel, gw)
+        declared = common["declared"]
+        kind = ChannelKind(declared["kind"]) if declared else None
         return render_template(
             template,
-            **_common(db, row, period, channel, gw),
+            **common,
             hour=found,
             local_day=found.start.astimezone(ZoneInfo(row.zone)).date(),
-            **raw_readings.page(db, row, found, channel),
+            **raw_readings.page(db, row, found, channel, kind),
         )
 
 

@@ -11,15 +11,17 @@ from flask_login import login_required
 from sqlalchemy.orm import Session
 
 from evidence.encoding import jcs
+from evidence.note import parse_checkpoint
 from evidence.statement import Statement, parse
-from webapp import export, store_contents, store_keys, store_log, store_plants, store_users
+from webapp import export, store_contents, store_log, store_plants, store_users
 from webapp.accounts import ADMIN
 from webapp.center import current_center
 from webapp.models import LogEntry
 from webapp.views.access import account, plant_of
+from webapp.views.bundle_names import bundle_name
 from webapp.views.language import period as period_words
-from webapp.views.language import pick
-from webapp.views.wording import ROLES, plant_name
+from webapp.views.signer_names import signer_name
+from webapp.views.wording import plant_name
 
 blueprint = Blueprint("inspect", __name__)
 DEFAULT_ZONE = "Asia/Shanghai"
@@ -55,9 +57,9 @@ def statement(sid: str) -> ResponseReturnValue:
             canonical=jcs(dict(found.statement.payload)).decode("utf-8"),
             index=found.entry.idx,
             received=found.entry.received_at,
-            signer=signer_of(db, found.statement.kid),
+            signer=signer_name(db, found.statement.kid),
             receipt=receipt.to_text(),
-            size=receipt.size,
+            size=parse_checkpoint(receipt.checkpoint).size,
             zone=plant.zone if plant is not None else DEFAULT_ZONE,
             crumbs=crumbs or [(_("Plants"), url_for("plants.index"))],
             fresh="signed" in request.args,
@@ -112,23 +114,6 @@ def bundle(plant: str, period: str) -> ResponseReturnValue:
         )
     return _file(data, "application/zip", bundle_name(plant, period))
 
-
-def bundle_name(plant: str, period: str) -> str:
-    """Name the bundle file of a month."""
-    return f"{plant}-{period}.evb"
-
-
-def signer_of(db: Session, kid: str) -> str:
-    """Name who a key belongs to, in words."""
-    row = store_keys.find_row(db, kid)
-    if row is None:
-        return _("unknown key")
-    roles = "、".join(str(ROLES.get(role, role)) for role in row.roles)
-    if row.subject_type == "person":
-        person = store_users.find(db, row.owner_id)
-        if person is not None:
-            return f"{pick(person.name_zh, person.name_en)} ({roles})"
-    return f"{row.owner_id} ({roles})"
 
 
 def _find(db: Session, sid: str) -> Found:

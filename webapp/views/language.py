@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask, g, has_request_context, request
 from flask_babel import Babel, gettext
 from flask_babel import ngettext as plural
+from jinja2 import Undefined
 from markupsafe import Markup, escape
 
 from webapp.center import current_center
@@ -98,9 +100,9 @@ def age(value: timedelta) -> str:
 
 def number(value: object) -> str:
     """Write a decimal with thin groups of three before the point; every digit stays."""
-    if value is None or value == "":
+    if value is None or value == "" or isinstance(value, Undefined):
         return gettext("no value")
-    text = format(value, "f") if hasattr(value, "as_tuple") else str(value)
+    text = format(value, "f") if isinstance(value, Decimal) else str(value)
     whole, point, rest = text.partition(".")
     sign = "-" if whole.startswith("-") else ""
     digits = whole.removeprefix("-")

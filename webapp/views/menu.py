@@ -8,8 +8,10 @@ from pathlib import Path
 
 from flask import Flask, request, url_for
 from flask_babel import gettext as _
+from flask_login import current_user
 
 from webapp.views.access import account
+from webapp.views.language import pick
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,18 @@ class MenuItem:
 def prepare(app: Flask) -> None:
     """Give the templates the menu and the place of htmx."""
     path = _htmx(Path(app.static_folder or ""))
-    app.context_processor(lambda: {"main_menu": main_menu, "htmx_path": path and url_for("static", filename=path)})
+    app.context_processor(
+        lambda: {
+            "main_menu": main_menu,
+            "htmx_path": path and url_for("static", filename=path),
+            "person_name": person_name(),
+        }
+    )
+
+
+def person_name() -> str:
+    """Return the name of whoever is logged in; empty when nobody is."""
+    return pick(current_user.name_zh, current_user.name_en) if current_user.is_authenticated else ""
 
 
 def main_menu() -> list[MenuItem]:

@@ -110,6 +110,10 @@ MEMBERS: Words = {
     "anchor": _("log checkpoint seen"),
     "param": _("parameter"),
     "t": _("time of signing"),
+    "gw": _("gateway"),
+    "ledger": _("ledger"),
+    "cited": _("cited from"),
+    "mark": _("confidence mark"),
 }
 UNITS: Mapping[str, str] = {
     "m3": "m³",
@@ -143,7 +147,7 @@ def prepare(app: Flask) -> None:
         plant_name=plant_name,
         two_tongues=two_tongues,
         groups=groups,
-        without=_without,
+        item_name=item_name,
     )
 
 
@@ -168,5 +172,6 @@ def _names(words: Words) -> Callable[[str], str]:
     return lambda code: str(words.get(str(code), code))
 
 
-def _without(value: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
-    return {name: member for name, member in value.items() if name not in names}
+def item_name(item: str, items: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the name the plan gives to an item."""
+    return two_tongues(items[item]["name"]) if item in items else item

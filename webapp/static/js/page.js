@@ -26,3 +26,9 @@ if (stale) {
   });
   document.body.addEventListener("htmx:afterOnLoad", (event) => { if (event.detail.xhr.status < 400) set(false); });
 }
+
+/* A table that somebody opened to read is not swapped away under their eyes. */
+document.body.addEventListener("htmx:beforeRequest", (event) => {
+  const part = event.detail.elt;
+  if (part.matches("[data-keep-open]") && part.querySelector("details[open]")) event.preventDefault();
+});

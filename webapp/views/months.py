@@ -1,0 +1,72 @@
+"""The page of one month, its body as a file, and composing its draft."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, abort, flash, redirect, render_template, url_for
+from flask.typing import ResponseReturnValue
+from flask_login import login_required
+from sqlalchemy.orm import Session
+
+from accounting.errors import PeriodError
+from webapp import store_contents
+from webapp.accounts import ADMIN, PLANT_ROLES
+from webapp.center import current_center
+from webapp.models import Plant
+from webapp.views import composing
+from webapp.views.access import account, plant_of, requires
+from webapp.views.bundle_names import bundle_name
+from webapp.views.month_page import MonthView, body_of, load, month_end, month_page
+
+blueprint = Blueprint("months", __name__)
+
+
+@blueprint.get("/plants/<plant>/months/<period>")
+@login_required
+def show(plant: str, period: str) -> ResponseReturnValue:
+    """Show where a month stands, what it says, and how that came about."""
+    with current_center().database.reading() as db:
+        row = plant_of(db, plant)
+        view = month_view(db, row, period)
+        body, digest = body_of(db, view)
+        return render_template(
+            "months/show.html",
+            plant=row,
+            body=body,
+            items_by_id={item["id"]: item for item in (body or {}).get("items", [])},
+            page=month_page(db, view, account(), digest, bundle_name(plant, period)),
+        )
+
+
+@blueprint.get("/plants/<plant>/months/<period>/body.json")
+@login_required
+def body(plant: str, period: str) -> ResponseReturnValue:
+    """Give the bytes of the body."""
+    with current_center().database.reading() as db:
+        view = month_view(db, plant_of(db, plant), period)
+        _, digest = body_of(db, view)
+        data = store_contents.data(db, plant, digest) if digest else None
+    if data is None:
+        abort(404)
+    return Response(data, content_type="application/json")
+
+
+@blueprint.post("/plants/<plant>/months/<period>/draft")
+@requires(*PLANT_ROLES, ADMIN)
+def compose(plant: str, period: str) -> ResponseReturnValue:
+    """Compose the draft anew from what is logged now."""
+    with current_center().database.reading() as db:
+        month_view(db, plant_of(db, plant), period)
+    problem = composing.compose(current_center(), plant, period)
+    if problem:
+        flash(problem, "bad")
+    return redirect(url_for("months.show", plant=plant, period=period), 303)
+
+
+def month_view(db: Session, plant: Plant, period: str) -> MonthView:
+    """Read a month; 404 for what is no month or has not begun."""
+    now = current_center().now()
+    try:
+        month_end(period, plant.zone)
+    except PeriodError:
+        abort(404)
+    return load(db, plant, period, now)

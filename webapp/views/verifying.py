@@ -1,0 +1,37 @@
+"""Runs the verifier on a month's bundle for the reviewer, and keeps the report that the decision names."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from evidence.bundle import read_bundle
+from evidence.encoding import jcs, sha256_hex
+from evidence.verify import verify_bundle
+from webapp import export, store_contents
+from webapp.center import Center
+from webapp.trust_file import trust_of
+
+
+@dataclass(frozen=True)
+class MonthReport:
+    """The verifier's report and the digest under which it is kept."""
+
+    sha256: str
+    verdict: str
+    findings: list[Mapping[str, Any]]
+    counts: Mapping[str, int]
+
+
+def verify_month(center: Center, plant: str, period: str) -> MonthReport:
+    """Verify what an inspector would be given now."""
+    bundle = read_bundle(io.BytesIO(export.month_bundle(center, plant, period)))
+    with center.database.reading() as db:
+        trust = trust_of(center, db)
+    report = verify_bundle(bundle, trust, center.now()).to_json()
+    data = jcs(report)
+    with center.database.writing() as db:
+        store_contents.add(db, plant, f"report-{period}.json", "application/json", data, center.now())
+    return MonthReport(sha256_hex(data), report["verdict"], report["findings"], report["counts"])
