@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from evidence.tile_proof import TileProof
@@ -11,7 +10,7 @@ from gateway.errors import RefusedError
 from gateway.rawtile import RawFolder, RawReading
 from gateway.store import Store
 from gateway.tree import ReadingTree
-from sync.messages import TileAnswer, TileWanted
+from sync import RawSide, TileAnswer, TileWanted
 
 
 def answer_want(store: Store, raw: RawFolder, want: TileWanted) -> TileAnswer:
@@ -52,15 +51,15 @@ def _proven_size(store: Store, epoch: int, tile: int) -> int:
 
 
 def _raw_text(one: RawReading) -> str:
-    side = {
-        "seq": one.seq,
-        "received": one.received,
-        "device_time": one.device_time,
-        "reason": one.reason,
-        "raw": one.raw,
-        "imported": one.imported,
-    }
-    return json.dumps({name: value for name, value in side.items() if value not in ("", False)}, ensure_ascii=False)
+    side = RawSide(
+        raw=one.raw,
+        reason=one.reason or None,
+        device_time=one.device_time or None,
+        received=one.received,
+        seq=one.seq,
+        imported=one.imported,
+    )
+    return side.to_text()
 
 
 _no_salt: Callable[[], bytes] = bytes

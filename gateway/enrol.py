@@ -25,7 +25,7 @@ from gateway.errors import RefusedError, UplinkError
 from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, write_key
 from gateway.store import Store
 from gateway.trust_store import keep_trust
-from gateway.uplink import Uplink
+from gateway.uplink import RefusedByCentreError, Uplink
 from gateway.writer import Writer
 
 START = "/api/v1/enrol/start"
@@ -56,7 +56,7 @@ def enrol(writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: st
             f"已登记为 {before.gw}；若确需新密钥请加 --again",
             f"already enrolled as {before.gw}; use --again for a new key and a new epoch",
         )
-    offer = _offer(uplink.post(START, json.dumps({"code": code})))
+    offer = _offer(_asked(uplink, START, {"code": code}))
     key = _key(key_file, fresh=before is not None)
     statement = sign(
         {
@@ -71,7 +71,7 @@ def enrol(writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: st
         },
         key,
     )
-    answer = _object(uplink.post(FINISH, json.dumps({"code": code, "statement": statement.jws})))
+    answer = _object(_asked(uplink, FINISH, {"code": code, "statement": statement.jws}))
     trust, approve = _verified(answer, statement, offer)
     identity = Identity(
         gw=offer.gw,
@@ -97,6 +97,16 @@ def enrol(writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: st
     proven = _receipts(answer, statement, approve)
     writer.call(keep)
     return identity
+
+
+def _asked(uplink: Uplink, path: str, question: Mapping[str, str]) -> bytes:
+    """Post a question; a refusal that no repetition changes is an answer: "not so"."""
+    try:
+        return uplink.post(path, json.dumps(question))
+    except RefusedByCentreError as error:
+        if not error.is_final:
+            raise
+        raise RefusedError(f"中心端拒绝登记: {error.said}", f"the centre refuses to enrol: {error.said}") from error
 
 
 def _offer(data: bytes) -> _Offer:

@@ -6,6 +6,7 @@ the log's public tiles; the log's own proofs are not needed.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from gateway.errors import GatewayError, UplinkError
 from gateway.uplink import RefusedByCentreError, Uplink
 
 CHECKPOINT = "/log/checkpoint"
+TILES_KEPT = 256
 
 
 class LogHistoryError(GatewayError):
@@ -41,7 +43,9 @@ class Anchor:
         return cls(members["origin"], members["size"], bytes.fromhex(members["root"]))
 
 
-def verified_head(uplink: Uplink, trust: Trust, anchor: Anchor | None, seen: Iterable[Checkpoint]) -> Checkpoint:
+def verified_head(
+    uplink: Uplink, tiles: RemoteTiles, trust: Trust, anchor: Anchor | None, seen: Iterable[Checkpoint]
+) -> Checkpoint:
     """Fetch the log's checkpoint and prove that it continues the anchor and every checkpoint seen.
 
     Raises:
@@ -57,7 +61,6 @@ def verified_head(uplink: Uplink, trust: Trust, anchor: Anchor | None, seen: Ite
     older = {(one.size, one.root) for one in seen}
     if anchor is not None:
         older.add((anchor.size, anchor.root))
-    tiles = _RemoteTiles(uplink)
     tree = TileTree(tiles.read, head.size)
     for size, root in sorted(older):
         if size == 0:
@@ -77,18 +80,26 @@ def verified_head(uplink: Uplink, trust: Trust, anchor: Anchor | None, seen: Ite
     return head
 
 
-class _RemoteTiles:
-    """Tiles of the log over HTTP; a partial tile that is gone is cut from the full one."""
+class RemoteTiles:
+    """Tiles of the log over HTTP. Full tiles never change and are kept; a partial one that is gone is cut from the full."""
 
     def __init__(self, uplink: Uplink) -> None:
         self._uplink = uplink
+        self._full: OrderedDict[str, bytes] = OrderedDict()
 
     def read(self, tile: Tile) -> bytes:
         """Return a tile's hashes."""
+        full = Tile(tile.level, tile.number)
+        if full.path in self._full:
+            return self._full[full.path][: tile.width * HASH_BYTES]
         try:
-            return self._uplink.get(f"/log/{tile.path}")
+            data = self._uplink.get(f"/log/{tile.path}")
         except RefusedByCentreError as error:
             if error.status != 404 or tile.width == TILE_WIDTH:
                 raise
-        full = self._uplink.get(f"/log/{Tile(tile.level, tile.number).path}")
-        return full[: tile.width * HASH_BYTES]
+            data = self._uplink.get(f"/log/{full.path}")
+        if len(data) == TILE_WIDTH * HASH_BYTES:
+            self._full[full.path] = data
+            if len(self._full) > TILES_KEPT:
+                self._full.popitem(last=False)
+        return data[: tile.width * HASH_BYTES]

@@ -23,7 +23,7 @@ from evidence.verify_statement import verify_logged, verify_statement
 from gateway import chain
 from gateway.answers import answer_want
 from gateway.errors import GatewayError, IntegrityError, RefusedError, UplinkError
-from gateway.logwatch import Anchor, LogHistoryError, verified_head
+from gateway.logwatch import Anchor, LogHistoryError, RemoteTiles, verified_head
 from gateway.month import sign_declared_months
 from gateway.pipeline import Pipeline
 from gateway.problems import clear_problem, raise_problem
@@ -79,6 +79,7 @@ class Syncing:
         longest = timedelta(seconds=longest_pause_s)
         self._sender = Sender(Limits(batch_items=batch, longest_pause=longest, blocked_pause=longest))
         self._jitter = random.Random()
+        self._tiles = RemoteTiles(uplink)
         self._trust = self._writer.call(known_trust)
 
     def round(self) -> RoundResult:
@@ -171,7 +172,7 @@ class Syncing:
     def _watch_log(self, seen: Sequence[Checkpoint]) -> None:
         anchor = Anchor.read(self._writer.call(chain.anchor))
         try:
-            head = verified_head(self._uplink, self._trust, anchor, seen)
+            head = verified_head(self._uplink, self._tiles, self._trust, anchor, seen)
         except LogHistoryError as error:
             zh, en, now = error.zh, error.en, time_text(self._signer.clock.now())
             self._writer.call(lambda store: raise_problem(store, _HISTORY, zh, en, now))
@@ -275,12 +276,24 @@ class Syncing:
         except (RefusedError, IntegrityError) as error:
             log.warning("tile not shown epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
             return False
-        self._uplink.post(TILES, answer.to_json())
+        try:
+            self._uplink.post(TILES, answer.to_json())
+        except RefusedByCentreError as error:
+            if not error.is_final:
+                raise
+            log.warning("tile not taken epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
+            return False
         return True
 
     def _fetch_contents(self) -> None:
         for digest, size in self._writer.call(missing_contents):
-            data = self._uplink.get(f"{CONTENT}{digest}")
+            try:
+                data = self._uplink.get(f"{CONTENT}{digest}")
+            except RefusedByCentreError as error:
+                if not error.is_final:
+                    raise
+                log.warning("content not given sha256=%s reason=%r", digest[:12], str(error))
+                continue
             if len(data) != size or sha256_hex(data) != digest:
                 raise UplinkError(
                     f"内容 {digest[:12]} 与其摘要不符", f"content {digest[:12]} does not fit its digest; trying again"

@@ -52,10 +52,16 @@ class _OwnKey(HTTPSignatureKeyResolver):
 class RefusedByCentreError(UplinkError):
     """The centre answered with a status that is no success; `status` says which."""
 
-    def __init__(self, status: int, said: str, retry_after: timedelta | None) -> None:
-        super().__init__(f"中心端回答 {status}: {said}", f"the centre answered {status}: {said}")
+    def __init__(self, status: int, path: str, said: str, retry_after: timedelta | None) -> None:
+        super().__init__(f"中心端对 {path} 回答 {status}: {said}", f"the centre answered {status} to {path}: {said}")
         self.status = status
+        self.said = said
         self.retry_after = retry_after
+
+    @property
+    def is_final(self) -> bool:
+        """Tell whether asking again in the same way is useless."""
+        return 400 <= self.status < 500 and self.status not in (408, 425, 429)
 
 
 class Uplink:
@@ -111,7 +117,7 @@ class Uplink:
         if len(answer.content) > MAX_ANSWER_BYTES:
             raise UplinkError(f"{path} 的回答过大", f"the answer of {path} is too large")
         if answer.status_code not in (200, 201, 202, 204):
-            raise RefusedByCentreError(answer.status_code, f"{method} {path}: {_reason(answer)}", _retry_after(answer))
+            raise RefusedByCentreError(answer.status_code, f"{method} {path}", _reason(answer), _retry_after(answer))
         return answer.content
 
     def _signature(self, request: httpx.Request, body: bytes) -> dict[str, str]:
@@ -139,7 +145,12 @@ def _said(error: Exception) -> str:
 
 
 def _reason(answer: httpx.Response) -> str:
-    return " ".join(answer.text[:300].split()) or answer.reason_phrase
+    """Take code and detail of the centre's own refusals, else the beginning of whatever came."""
+    try:
+        said = answer.json()
+        return f"{said['code']}: {said['detail']}"[:300]
+    except (ValueError, KeyError, TypeError):
+        return " ".join(answer.text[:300].split()) or answer.reason_phrase
 
 
 def _retry_after(answer: httpx.Response) -> timedelta | None:
