@@ -201,8 +201,6 @@ class _Builder:
             )
         words = 1 if kind == "bit" else width(kind, given.get("length", 1))
         order = given.get("order", self.defaults.get("order", "ABCD"))
-        if not fits(order, words) and "order" not in given:
-            order = "ABCD"
         if not fits(order, words):
             self.fault((*place, "order"), f"{kind} 不能用 {order}", f"{order} does not fit {kind}")
             order = "ABCD"

@@ -149,6 +149,71 @@ def test_broken_profile_is_refused_with_its_place(case: str) -> None:
     assert all(fault.startswith("meter.yaml:") for fault in found)
 
 
+TOTAL = (
+    HEAD
+    + """\
+address_base: wire0
+transport: {max_registers: 2}
+parameters:
+  most: {name: {zh: 最大, en: most}, unit: kW, lowest: "0"}
+points:
+  energy:
+    address: 10
+    type: uint32
+    role: total
+    unit: kWh
+    totaliser: {modulus: "1000000", resettable: true, max_rate_from: most}
+    invalid:
+      - {raw_range: ["FFFF FFF0", "FFFF FFFF"], state: fault, reason: not-implemented}
+vectors:
+  - {words: {10: "0000 0007"}, expect: {energy: "7"}}
+  - {words: {10: "FFFF FFF8"}, expect: {energy: {state: fault, reason: not-implemented}}}
+"""
+)
+BROKEN_TOTAL = {
+    "no totaliser": (
+        '    totaliser: {modulus: "1000000", resettable: true, max_rate_from: most}\n',
+        "",
+        "the key totaliser",
+    ),
+    "interval without period": ("role: total", "role: interval", "the key period is missing for role interval"),
+    "modulus zero": ('"1000000"', '"0"', "totaliser.modulus: must be above 0"),
+    "no such parameter": ("max_rate_from: most", "max_rate_from: more", "there is no parameter more"),
+    "rate of another kind": ("unit: kW,", "unit: m3/h,", "max_rate_from: m3/h is no rate of kWh"),
+    "two rates": ("max_rate_from: most", 'max_rate_from: most, max_rate: "1"', "exactly one is needed of: max_rate"),
+    "optional without default": (
+        "unit: kW,",
+        "unit: kW, required: false,",
+        "parameters.most: a parameter not required",
+    ),
+    "falling raw range": ('"FFFF FFF0", "FFFF FFFF"', '"FFFF FFFF", "FFFF FFF0"', "invalid.0: raw_range must be"),
+    "falling value range": (
+        'raw_range: ["FFFF FFF0", "FFFF FFFF"]',
+        'value_range: ["9", "8"]',
+        "invalid.0: value_range must rise",
+    ),
+    "valid sentinel": ("state: fault, reason", "state: valid, reason", "an invalid value cannot be valid"),
+    "longer than a request": ("max_registers: 2", "max_registers: 1", "longer than max_registers"),
+    "scaled text": ("type: uint32", 'type: string, length: 2, scale: "2"', "text takes no scale"),
+    "scaled enumeration": ("type: uint32", 'type: uint32, scale: "2", enum: {1: a}', "an enumeration is an unscaled"),
+    "default order for one width": ("points:", "defaults: {order: GHEFCDAB}\npoints:", "defaults.order: "),
+    "bits of a register": ('words: {10: "0000 0007"}', "bits: {energy: 1}", "this is no point of a bit table"),
+    "end outside": ("address: 10", "address: 65535", "the point ends outside the address range"),
+    "bit of a number": ("type: uint32", "type: uint32, bit: 3", "allowed with type bit only"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BROKEN_TOTAL))
+def test_broken_total_is_refused_with_its_place(case: str) -> None:
+    old, new, wanted = BROKEN_TOTAL[case]
+    load_text(TOTAL, "good.yaml")
+    if "type: uint32" in old and "," in new:
+        new = new.replace(", ", "\n    ")
+    assert old in TOTAL
+    found = faults_of(TOTAL.replace(old, new, 1))
+    assert any(wanted in fault for fault in found), found
+
+
 def test_all_faults_are_told_at_once() -> None:
     assert len(faults_of(MODBUS.replace("vendor: test\n", "").replace("unit: kW", "unit: kw"))) == 2
 

@@ -16,7 +16,7 @@ from pymodbus.pdu import ModbusPDU
 from cunzheng.simulator.dials import Dials, Values
 from cunzheng.simulator.mill import demo_mill, electricity_values
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
-from device_profiles import Decoded, Profile, ReadBlock, Table, decode, load_text, shipped
+from device_profiles import Decoded, Profile, ReadBlock, Table, decode, decode_block, load_text, shipped
 
 SDM630 = shipped()["eastron-sdm630"]
 IEM3000 = shipped()["schneider-iem3000"]
@@ -89,6 +89,23 @@ async def test_exact_total_survives_the_wire() -> None:
         decoded = await read_all(client, IEM3000)
     assert decoded["energy_import"].value == Decimal(demo_mill().energy_wh(NOW)).scaleb(-3)
     assert {one.flag for one in decoded.values()} == {"N"}
+
+
+async def test_a_month_replayed_over_the_wire_adds_up_to_the_last_digit() -> None:
+    mill = demo_mill()
+    now = mill.begin
+    device = ModbusDeviceSimulator(IEM3000, 1, lambda at: electricity_values(IEM3000, mill, at), clock=lambda: now)
+    block = IEM3000.plan(["energy_import"])[0]
+    totals: list[Decimal] = []
+    async with serving(device) as (_, client):
+        while now <= mill.begin + timedelta(days=31):
+            answer = await ask(client, block)
+            total = decode_block(IEM3000, block, answer.registers)["energy_import"].value
+            assert isinstance(total, Decimal)
+            totals.append(total)
+            now += timedelta(hours=1)
+    assert totals == sorted(totals)
+    assert totals[-1] - totals[0] == Decimal("126238.29")
 
 
 async def test_several_units_share_one_listener() -> None:
