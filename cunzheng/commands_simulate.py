@@ -1,6 +1,6 @@
 """`cunzheng simulate PLANT.toml`: device simulators only, until interrupted.
 
-The file is described in `simulator.plant_file`.
+The file is described in `simulator.plant_file`; `--example` prints one.
 """
 
 from __future__ import annotations
@@ -26,8 +26,14 @@ from cunzheng.simulator.dials import Dials, Values
 from cunzheng.simulator.mill import EnergySource, LiveMill, demo_mill, electricity_values, gas_values
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from cunzheng.simulator.mqtt_device import MqttDeviceSimulator
-from cunzheng.simulator.plant_file import DeviceSettings, PlantSettings, SimulatedClock, read_plant
+from cunzheng.simulator.plant_file import SAMPLE, DeviceSettings, PlantSettings, SimulatedClock, read_plant
 from device_profiles import Profile
+
+
+def _show_example(ctx: click.Context, option: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(SAMPLE, nl=False)
+        ctx.exit()
 
 
 @click.command(
@@ -38,6 +44,14 @@ from device_profiles import Profile
 )
 @click.argument("plant", type=click.Path(path_type=Path), metavar="PLANT.toml")
 @click.option("--dir", "folder", type=click.Path(path_type=Path), help=say("代理的数据目录", "the broker's folder"))
+@click.option(
+    "--example",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_example,
+    help=say("输出一份带说明的 PLANT.toml 示例", "print a commented PLANT.toml"),
+)
 @click.option("--seconds", type=float, help=say("运行这么久后结束", "end after so long"))
 @click.option("--json", "as_json", is_flag=True, help="JSON")
 def simulate(plant: Path, folder: Path | None, seconds: float | None, as_json: bool) -> int:

@@ -1,8 +1,20 @@
-"""PLANT.toml: which simulated devices stand where. Unknown keys are errors with their path.
+"""PLANT.toml: which simulated devices stand where. Unknown keys are errors with their path; `SAMPLE` shows them all."""
 
+from __future__ import annotations
+
+import tomllib
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from .errors import PlantFileError
+
+SAMPLE = """\
 speed = 1                         # how fast simulated time runs; default 1
 from = 2018-01-01T00:00:00+09:00  # where simulated time starts; default now
-source = "live"                   # "live": the mill's weeks for ever; "recording": the half year itself
+source = "live"                   # "live": the mill's weeks for ever (实时); "recording": the half year itself (原记录)
 
 [[modbus]]                        # one TCP listener
 port = 15020                      # default 0: a free one, printed
@@ -22,17 +34,6 @@ profile = "plain-json-gas"
 interval_s = 5
 dials = {duplicate = true}        # reorder, garbage, retained, stuck, no_value
 """
-
-from __future__ import annotations
-
-import tomllib
-from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
-
-from .errors import PlantFileError
 
 
 class _Strict(BaseModel):

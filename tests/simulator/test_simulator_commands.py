@@ -147,6 +147,15 @@ def test_simulate_prints_ports_and_serves_until_told_to_stop(tmp_path: Path) -> 
     assert facts[1]["topic"] == "plant/gas1/gas"
 
 
+def test_example_is_a_good_plant_file(tmp_path: Path) -> None:
+    done = run("simulate", "--example")
+    path = tmp_path / "plant.toml"
+    path.write_text(done.stdout, "utf-8")
+    plant = read_plant(path)
+    assert plant.modbus[0].device[0].profile in shipped()
+    assert plant.mqtt[0].profile in shipped()
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
