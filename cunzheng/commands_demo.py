@@ -1,0 +1,169 @@
+"""`cunzheng demo`: the whole chain on this machine, to look at (default) or once through (`--once`)."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from cunzheng.demo import plant as stage_plant
+from cunzheng.demo.processes import Programs, free_port, is_free
+from cunzheng.demo.stage import Months, Stage
+from cunzheng.errors import CommandError, ExitCode
+from cunzheng.lang import say
+
+DEFAULT_PORT = 8080
+
+
+@click.command(
+    help=say(
+        "在本机演示全流程：中心端、消息代理、模拟设备、网关和一家钢铁企业。Ctrl-C 结束。",
+        "The whole chain on this machine: centre, broker, simulated devices, gateway, a steel plant. Ctrl-C ends.",
+    )
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), help=say("网页端口，0 为任选。", "Port of the pages; 0 takes any.")
+)
+@click.option(
+    "--once",
+    is_flag=True,
+    help=say(
+        "走完全流程直到审定的月度存证，逐步打印一行后退出。", "Run to an approved month, a line a step, and exit."
+    ),
+)
+@click.option(
+    "--dir",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    help=say("数据目录，保留以便再次使用；默认为临时目录。", "Folder to keep the data in; default: a temporary one."),
+)
+def demo(port: int | None, once: bool, folder: Path | None) -> int:
+    """Set the stage, then show it or walk through it."""
+    started = time.monotonic()
+    with _folder(folder) as place, Programs(place) as programs:
+        stage = Stage(place, programs, _port(port, once=once))
+        if once and stage.is_set_up:
+            raise CommandError(
+                f"{place} 中已有演示数据；--once 需要空目录",
+                f"{place} holds an earlier demonstration; --once wants an empty folder",
+                exit_code=ExitCode.MISUSE,
+            )
+        try:
+            months = Months.before(datetime.now(UTC))
+            for line in _again(stage) if stage.is_set_up else _first(stage, months, once=once):
+                click.echo(f"  ✓ {line}")
+            if once:
+                click.echo(say("完成", "done") + f"  {time.monotonic() - started:.0f} s")
+                return ExitCode.DONE
+            _explain(stage, months)
+            _until_interrupted(programs)
+        finally:
+            programs.stop()
+            if stage.broker is not None:
+                stage.broker.stop()
+    return ExitCode.DONE
+
+
+def _first(stage: Stage, months: Months, *, once: bool) -> Iterator[str]:
+    steps: list[Callable[[], str]] = [stage.set_up_centre, stage.start_devices, stage.enrol_gateway]
+    for step in steps:
+        yield step()
+    for period in (months.open,) if once else (months.approved, months.open):
+        yield stage.import_month(period)
+    yield stage.sync()
+    yield stage.start_gateway()
+    people = stage.people()
+    yield say(f"{len(people)} 人登记了签名密钥", f"{len(people)} people registered their signing keys")
+    period = months.open if once else months.approved
+    yield stage.capture(people, period)
+    yield from stage.approve_month(people, period)
+    yield stage.verify_month(people["city"], period)
+    if not once:
+        yield stage.capture(people, months.open)
+
+
+def _again(stage: Stage) -> Iterator[str]:
+    stage.start_centre()
+    yield say(f"沿用 {stage.folder} 中的数据：{stage.url}", f"going on with the data in {stage.folder}: {stage.url}")
+    yield stage.start_devices()
+    yield stage.start_gateway()
+
+
+def _explain(stage: Stage, months: Months) -> None:
+    names = [one for one in stage_plant.ACCOUNTS if not one.is_scripted]
+    logins = "\n".join(f"      {one.name:<8} {say(one.zh, one.en)}" for one in names)
+    click.echo(
+        say(
+            f"""
+存证演示已就绪：  {stage.url}/     （页面右上角可切换 English）
+
+  登录（密码都是 {stage_plant.PASSWORD}）：
+{logins}
+
+  可以这样看：
+    1. 以 li 登录 → “我的签名密钥” → 生成；打开 {months.open} → “声明”。
+    2. 以 wang 登录（另一浏览器或无痕窗口），生成密钥，声明；几秒后网关复算并签署。
+    3. 以 zhou（市）、zheng（省）登录，生成密钥，在“待审”中审核通过。
+    4. 任一月份：点开数字 → 小时 → 读数与原始字；“导出证据包”，再离线核验：
+         cunzheng verify {stage_plant.PLANT}-{months.open}.evb --trust trust.json
+    {months.approved} 已由程序走完全程，可直接查看。
+    电量为真实钢厂 2018 年数据改写日期（UCI 851，CC BY 4.0），燃气与台账值为模拟。
+
+  数据与日志：{stage.folder}      Ctrl-C 结束。
+""",
+            f"""
+The demonstration is ready:  {stage.url}/     (language: top right)
+
+  Logins (the password of all is {stage_plant.PASSWORD}):
+{logins}
+
+  What to click:
+    1. Log in as li → "My signing key" → make one; open {months.open} → "Declare".
+    2. Log in as wang (another browser or a private window), make a key, declare; the gateway then recomputes and signs.
+    3. Log in as zhou (city) and zheng (province), make keys, approve from the review queue.
+    4. In any month: open a figure → hour → readings and raw words; export the bundle and check it offline:
+         cunzheng verify {stage_plant.PLANT}-{months.open}.evb --trust trust.json
+    {months.approved} was walked through by program and can be looked at now.
+    Electricity is a real mill's of 2018, re-dated (UCI 851, CC BY 4.0); gas and ledger values are simulated.
+
+  Data and logs: {stage.folder}      Ctrl-C ends.
+""",
+        )
+    )
+
+
+def _until_interrupted(programs: Programs) -> None:
+    try:
+        while (name := programs.ended()) is None:
+            time.sleep(0.5)
+        programs.require(name)
+    except KeyboardInterrupt:
+        click.echo(say("正在停止 …", "stopping …"))
+
+
+def _port(port: int | None, *, once: bool) -> int:
+    if port == 0 or (port is None and (once or not is_free(DEFAULT_PORT))):
+        return free_port()
+    chosen = DEFAULT_PORT if port is None else port
+    if not is_free(chosen):
+        raise CommandError(
+            f"端口 {chosen} 已被占用；用 --port 另选一个",
+            f"port {chosen} is taken; choose another with --port",
+            exit_code=ExitCode.COULD_NOT_TELL,
+        )
+    return chosen
+
+
+@contextmanager
+def _folder(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="cunzheng-demo-") as temporary:
+        yield Path(temporary)
