@@ -1,7 +1,7 @@
 """Draw the last hours of one channel as an SVG line chart, on the server.
 
-Numbers come in as they were stored; only the position on the screen is rounded. The chart is decoration for the eye: every
-page that shows one also offers the same values as a table.
+Numbers come in as they were stored; only the position on the screen is rounded. The chart is for the eye:
+every page that shows one also offers the same values as a table.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
+from itertools import pairwise
 
 from markupsafe import Markup, escape
 
@@ -45,9 +46,7 @@ class _Scale:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
 
 
-def line_chart(
-    points: Sequence[Point], *, start: datetime, end: datetime, zone: tzinfo, label: str
-) -> Markup:
+def line_chart(points: Sequence[Point], *, start: datetime, end: datetime, zone: tzinfo, label: str) -> Markup:
     """Return the chart as SVG; ``label`` is what a screen reader says in its place."""
     shown = sorted((point for point in points if start <= point.time <= end), key=lambda point: point.time)
     scale = _scale(shown, start, end)
@@ -66,9 +65,8 @@ def line_chart(
             parts.append(
                 f'<circle class="flagged" cx="{scale.x(point.time):.1f}" cy="{scale.y(point.value):.1f}" r="3"/>'
             )
-    return Markup(
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
+    head = f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+    return Markup(f"{head}{''.join(parts)}</svg>")
 
 
 def _scale(points: Sequence[Point], start: datetime, end: datetime) -> _Scale:
@@ -92,10 +90,10 @@ def _runs(points: Sequence[Point]) -> list[list[Point]]:
     """Split the line where data are missing."""
     if not points:
         return []
-    pauses = sorted(later.time - earlier.time for earlier, later in zip(points, points[1:], strict=False))
+    pauses = sorted(later.time - earlier.time for earlier, later in pairwise(points))
     usual = pauses[len(pauses) // 2] if pauses else timedelta(0)
     runs = [[points[0]]]
-    for earlier, later in zip(points, points[1:], strict=False):
+    for earlier, later in pairwise(points):
         if later.time - earlier.time > max(usual * GAP_INTERVALS, timedelta(seconds=1)):
             runs.append([])
         runs[-1].append(later)

@@ -9,10 +9,11 @@ from flask_babel import lazy_gettext as _
 from flask_wtf import FlaskForm
 from flask_wtf.file import FileField
 from wtforms import HiddenField, PasswordField, RadioField, SelectField, StringField, TextAreaField
-from wtforms.fields.choices import SelectChoice
-from wtforms.validators import InputRequired, Length, ValidationError
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
+from wtforms.validators import DataRequired, InputRequired, Length, ValidationError
 
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z", re.ASCII)
+_NEGATIVE_ZERO = re.compile(r"-0(\.0*)?\Z", re.ASCII)
 _PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\Z", re.ASCII)
 MAX_DIGITS = 40
 
@@ -23,7 +24,7 @@ def half_width(text: str | None) -> str:
     return "".join(unicodedata.normalize("NFKC", character) for character in typed).replace("。", ".").replace("−", "-")
 
 
-class LoginForm(FlaskForm):  # type: ignore[misc]
+class LoginForm(FlaskForm):
     """Name and password, and where the person wanted to go."""
 
     name = StringField(
@@ -39,7 +40,7 @@ class LoginForm(FlaskForm):  # type: ignore[misc]
     next = HiddenField()
 
 
-class LedgerForm(FlaskForm):  # type: ignore[misc]
+class LedgerForm(FlaskForm):
     """One value of a plan's ledger item for one month."""
 
     param = SelectField(_("What"), [InputRequired(_("Choose what you enter."))])
@@ -63,7 +64,7 @@ class LedgerForm(FlaskForm):  # type: ignore[misc]
     )
     source = TextAreaField(
         _("Source"),
-        [InputRequired(_("Say where the value comes from.")), Length(max=500)],
+        [DataRequired(_("Say where the value comes from.")), Length(max=500)],
         render_kw={"rows": 3},
     )
     attachment = FileField(_("Original document (optional)"))
@@ -76,5 +77,8 @@ class LedgerForm(FlaskForm):  # type: ignore[misc]
 
     def validate_value(self, field: StringField) -> None:
         """A value is a plain decimal number; its digits are kept exactly."""
-        if len(field.data) > MAX_DIGITS or not _DECIMAL.match(field.data) or re.match(r"-0(\.0*)?\Z", field.data):
-            raise ValidationError(_("Write a plain number such as 1234.50: digits and one point, no unit, no thousands sign."))
+        typed = field.data or ""
+        if len(typed) > MAX_DIGITS or not _DECIMAL.match(typed) or _NEGATIVE_ZERO.match(typed):
+            raise ValidationError(
+                _("Write a plain number such as 1234.50: digits and one point, no unit, no thousands sign.")
+            )

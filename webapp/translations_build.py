@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parent / "translations"
 
 
 def compiled_directory(source: Path = SOURCE) -> Path:
-    """Return a directory with up-to-date ``.mo`` files: ``source`` itself, or a private copy where that is read-only."""
+    """Return a directory with fresh ``.mo`` files: ``source`` itself, or a private copy where it is read-only."""
     try:
         _compile_all(source, source)
         return source

@@ -49,7 +49,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
             self.send_response(200)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.end_headers()
-            self.wfile.write("<!doctype html><title>t</title>".encode())
+            self.wfile.write(b"<!doctype html><title>t</title>")
         else:
             super().do_GET()
 
@@ -57,9 +57,7 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def site() -> Iterator[str]:
     """Serve the static files alone."""
-    server = http.server.ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(_Quiet, directory=str(STATIC))
-    )
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(STATIC)))
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}/"
@@ -107,7 +105,8 @@ def test_a_statement_signed_in_the_browser_verifies_in_python(page: Page, site: 
           const entry = await find('li.na');
           let exported = 'no';
           try { await crypto.subtle.exportKey('pkcs8', entry.key); exported = 'yes'; } catch { }
-          return { ...(await sign(payload, entry)), kid: entry.kid, same: first.kid === entry.kid, jwk: entry.jwk, exported };
+          const made = await sign(payload, entry);
+          return { ...made, kid: entry.kid, same: first.kid === entry.kid, jwk: entry.jwk, exported };
         }""",
         payload,
     )

@@ -1,4 +1,4 @@
-"""A real centre (SQLite, log, pages) with one steel plant, its people and a gateway that signs: for the tests of the pages."""
+"""A real centre (SQLite, log, pages) with a steel plant, its people and a gateway that signs."""
 
 from __future__ import annotations
 

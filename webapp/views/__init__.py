@@ -1,7 +1,7 @@
 """The pages of the centre: one blueprint a file, template folders of the same names.
 
-Views fetch and authorise in one place (`access.py`), call `store_*` and the other modules of the centre, and render. They
-contain no SQL and no rules of evidence.
+Views fetch and authorise in one place (`access.py`), call `store_*` and the other modules of the centre,
+and render. They contain no SQL and no rules of evidence.
 """
 
 from __future__ import annotations

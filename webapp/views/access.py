@@ -1,6 +1,7 @@
 """Who may see and do what on the pages: fetching and authorising in one place.
 
-What a signature may say is decided again by admission; this table keeps people from pages that are none of their business.
+What a signature may say is decided again by admission; this file keeps people from pages that are none
+of their business.
 """
 
 from __future__ import annotations

@@ -43,7 +43,9 @@ def accept(name: str, data: bytes) -> Attachment:
         raise AttachmentError(_("The file is larger than %(mb)s MB. Make it smaller.", mb=MAX_BYTES // 2**20))
     type_ = media_type(data)
     if type_ is None:
-        raise AttachmentError(_("The file is none of PDF, JPG, PNG, XLSX, CSV, whatever its name says. Choose another one."))
+        raise AttachmentError(
+            _("The file is none of PDF, JPG, PNG, XLSX, CSV, whatever its name says. Choose another one.")
+        )
     return Attachment(_clean(name, type_), type_, data)
 
 

@@ -1,6 +1,7 @@
 """The hours of one channel in one month, as the logged segments state them.
 
-Nothing is summed here that the gateway did not sign: an hour's amount is its segment's figure; a day's is the exact sum of its hours'.
+Nothing is summed here that the gateway did not sign: an hour's amount is its segment's figure; a day's is
+the exact sum of its hours'.
 """
 
 from __future__ import annotations

@@ -28,15 +28,21 @@ def _page(error: HTTPException) -> ResponseReturnValue:
 def _csrf_page(error: CSRFError) -> ResponseReturnValue:
     if request.path.startswith(PROGRAMS):
         return error
-    words = _("The page was open too long or was sent from elsewhere. Go back, load it again and repeat; nothing was changed.")
+    words = _(
+        "The page was open too long or was sent from elsewhere. Go back, load it again and repeat; nothing was changed."
+    )
     return render_template("error.html", title=_("The form has expired"), words=words, detail=None), 419
 
 
 def _words(code: int) -> tuple[str, str]:
     if code == 403:
-        return _("Not yours to see"), _("Your role does not allow this page. If it should, ask the administrator of your authority.")
+        return _("Not yours to see"), _(
+            "Your role does not allow this page. If it should, ask the administrator of your authority."
+        )
     if code == 404:
-        return _("Not found"), _("There is nothing at this address. Perhaps it was typed wrong, or the item does not exist yet.")
+        return _("Not found"), _(
+            "There is nothing at this address. Perhaps it was typed wrong, or the item does not exist yet."
+        )
     if code == 405:
         return _("Not done this way"), _("This address is for a form. Go back and use the button on the page.")
     if code == 413:
@@ -44,5 +50,7 @@ def _words(code: int) -> tuple[str, str]:
     if code == 429:
         return _("Too many attempts"), _("Wait a minute and try again.")
     if code >= 500:
-        return _("Something broke here"), _("The error was noted. What you signed and sent before is safe. Try again in a moment.")
+        return _("Something broke here"), _(
+            "The error was noted. What you signed and sent before is safe. Try again in a moment."
+        )
     return _("Not accepted"), _("The request was not understood (%(code)s). Go back and try again.", code=code)

@@ -109,11 +109,8 @@ def bundle(plant: str, period: str) -> ResponseReturnValue:
     if data is None:
         abort(404)
     with center.database.writing() as db:
-        store_users.note_act(
-            db, at=center.now(), actor=account().name, action="export", object_=period, plant=plant
-        )
+        store_users.note_act(db, at=center.now(), actor=account().name, action="export", object_=period, plant=plant)
     return _file(data, "application/zip", bundle_name(plant, period))
-
 
 
 def _find(db: Session, sid: str) -> Found:

@@ -40,10 +40,8 @@ def key_of(db: Session) -> KeyState | None:
     if row is None:
         return None
     if row.until_index is not None:
-        state = "revoked"
-    else:
-        state = "pending" if row.from_index is None else "active"
-    return KeyState(row.kid, state, row.from_index)
+        return KeyState(row.kid, "revoked", row.from_index)
+    return KeyState(row.kid, "pending" if row.from_index is None else "active", row.from_index)
 
 
 def key_plant() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Blueprint, abort, render_template, request
 from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
-from wtforms.fields.choices import SelectChoice
+from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 
 from evidence.encoding import jcs
 from evidence.errors import EvidenceError
@@ -74,7 +74,7 @@ def entry(plant: str) -> ResponseReturnValue:
         "value": form.value.data,
         "unit": item.unit,
         "mode": form.mode.data,
-        "source": form.source.data.strip(),
+        "source": (form.source.data or "").strip(),
         "subjects": subjects,
     }
     if item.subject is not None:
@@ -146,5 +146,3 @@ def _signing(db: Session, plant: Plant, name: str, payload: Mapping[str, Any], r
         key_ready=key is not None and key.is_ready,
         refused=refused,
     )
-
-

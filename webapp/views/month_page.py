@@ -218,19 +218,24 @@ def _done(db: Session, name: str, signed: Signed) -> Step:
 
 
 def _turns(view: MonthView, person: Account) -> Iterator[Turn]:
-    here = {"plant": view.plant.id, "period": view.period}
+    here: dict[str, Any] = {"plant": view.plant.id, "period": view.period}
     status = view.status
     if status in ("returned", "rejected") and view.submitted is not None:
         for level, review in view.file.standing(view.submitted.sid).items():
             if review.payload["decision"] != "approve":
-                words = _("%(level)s: %(decision)s", level=LEVELS[level], decision=DECISIONS[review.payload["decision"]])
+                words = _(
+                    "%(level)s: %(decision)s", level=LEVELS[level], decision=DECISIONS[review.payload["decision"]]
+                )
                 yield Turn(f"{words} {review.payload['note']}", "bad")
     if not view.has_ended:
         yield Turn(_("The month is still running; it can be declared when it has ended."))
         return
     if status in ("draft", "open", "returned") and person.role == TECHNICIAN:
         yield Turn(
-            _("Your turn: check the figures and declare them."), "warn", url_for("signing.declare", **here), _("Check and declare")
+            _("Your turn: check the figures and declare them."),
+            "warn",
+            url_for("signing.declare", **here),
+            _("Check and declare"),
         )
     elif status == "declared_technician" and person.role == RESPONSIBLE:
         yield Turn(

@@ -1,7 +1,7 @@
 """The raw readings of one hour: which tiles are here, which are on their way, and what the proof says.
 
-A tile that is here was proven on arrival; it is proven again for the screen, against the root in the logged segment, and the hour's
-figures are counted again from its leaves.
+A tile that is here was proven on arrival; it is proven again for the screen, against the root in the logged
+segment, and the hour's readings are counted again from its leaves.
 """
 
 from __future__ import annotations

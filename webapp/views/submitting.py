@@ -20,12 +20,16 @@ from webapp.views.access import account
 REASONS: Mapping[str, LazyString] = {
     "KEY_UNKNOWN": lazy_gettext("The key in this browser is not registered. Register it on the page “My signing key”."),
     "KEY_REVOKED": lazy_gettext("This key was revoked. Register a new one on the page “My signing key”."),
-    "KEY_SUPERSEDED": lazy_gettext("This key was replaced by a newer one. Use the newer one, or register this browser anew."),
+    "KEY_SUPERSEDED": lazy_gettext(
+        "This key was replaced by a newer one. Use the newer one, or register this browser anew."
+    ),
     "ROLE": lazy_gettext("Your role does not allow this signature."),
     "SUBJECT_SCOPE": lazy_gettext("This plant or this key is not yours."),
     "SIGNATURE": lazy_gettext("The signature does not fit the text. Load the page again and sign once more."),
     "TIME_FUTURE": lazy_gettext("The clock of this computer is ahead. Set it right and sign again."),
-    "DECLARE_MISMATCH": lazy_gettext("The figures have changed since this page was opened. Load the month again and check it anew."),
+    "DECLARE_MISMATCH": lazy_gettext(
+        "The figures have changed since this page was opened. Load the month again and check it anew."
+    ),
     "DECLARE_ORDER": lazy_gettext("The technician declares first, then the responsible person."),
     "DECLARE_MISSING": lazy_gettext("The technician has not declared this revision yet."),
     "SEPARATION_OF_DUTY": lazy_gettext("The same person may not do both steps."),

@@ -48,6 +48,8 @@ function prepare(form) {
   const preview = form.querySelector("[data-preview]");
   const button = form.querySelector("[data-sign-button]");
   const show = () => {
+    const note = form.querySelector("#note");
+    if (note) note.required = Boolean(form.querySelector("[data-needs-note]:checked"));
     if (preview) preview.textContent = canonical(payloadOf(form));
   };
   form.addEventListener("input", show);

@@ -1,0 +1,136 @@
+"""Every text a person sees stands in both languages; codes have words; charts keep to their frame."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from babel.messages.extract import extract_from_dir
+from babel.messages.pofile import read_po
+
+import webapp
+from evidence.reading import Flag
+from evidence.verdict import Verdict
+from webapp.charts import Point, line_chart
+from webapp.forms import half_width
+from webapp.month_rules import STATUSES
+from webapp.translations_build import compiled_directory
+from webapp.views import formats, month_words, wording
+
+FOLDER = Path(webapp.__file__).parent
+CATALOGUE = FOLDER / "translations" / "zh" / "LC_MESSAGES" / "messages.po"
+KEYWORDS = {"_": None, "gettext": None, "lazy_gettext": None, "ngettext": (1, 2), "plural": (1, 2)}
+
+
+def messages() -> set[str]:
+    """All messages of templates and code."""
+    found = extract_from_dir(
+        FOLDER, method_map=[("**/templates/**.html", "jinja2"), ("**.py", "python")], keywords=KEYWORDS
+    )
+    return {message[0] if isinstance(message, tuple) else message for _, _, message, _, _ in found if message}
+
+
+def test_every_message_is_translated() -> None:
+    with CATALOGUE.open("rb") as file:
+        catalogue = read_po(file, locale="zh")
+    translated = {
+        message.id[0] if isinstance(message.id, tuple) else message.id: message.string for message in catalogue
+    }
+    assert messages() - set(translated) == set()
+    for source, target in translated.items():
+        if not source:
+            continue
+        words = target if isinstance(target, str) else target[0]
+        assert words, source
+        assert sorted(re.findall(r"%\(\w+\)\w", source)) == sorted(re.findall(r"%\(\w+\)\w", words)), source
+
+
+def test_templates_hold_no_bare_chinese() -> None:
+    for path in (FOLDER / "templates").rglob("*.html"):
+        bare = re.sub(r'<button name="lang".*?</button>', "", path.read_text(encoding="utf-8"))
+        assert not re.search(r"[\u4e00-\u9fff]", bare), path
+
+
+def test_catalogues_compile_beside_the_source_or_elsewhere(tmp_path: Path) -> None:
+    source = tmp_path / "translations"
+    target = source / "zh" / "LC_MESSAGES"
+    target.mkdir(parents=True)
+    (target / "messages.po").write_bytes(CATALOGUE.read_bytes())
+    assert compiled_directory(source) == source
+    compiled = target / "messages.mo"
+    before = compiled.stat().st_mtime_ns
+    assert compiled_directory(source) == source
+    assert compiled.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("table", "codes"),
+    [
+        (wording.FLAGS, {flag.value for flag in Flag}),
+        (formats.VERDICTS, {verdict.value for verdict in Verdict}),
+        (month_words.STATES, {"open", *STATUSES}),
+        (wording.DECISIONS, {"approve", "return", "reject", "query"}),
+    ],
+)
+def test_every_code_has_a_word(table: dict[str, object], codes: set[str]) -> None:
+    assert codes <= set(table)
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("１２３．４５０", "123.450"),
+        (" 12.50 ", "12.50"),
+        ("－３", "-3"),
+        ("−3", "-3"),
+        ("1。5", "1.5"),
+        ("1,234", "1,234"),
+        ("0.10", "0.10"),
+        (None, ""),
+    ],
+)
+def test_full_width_digits_become_ordinary_and_nothing_else(typed: str | None, kept: str) -> None:
+    assert half_width(typed) == kept
+
+
+NOW = datetime(2026, 3, 2, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def chart(values: list[str | tuple[str, bool]]) -> str:
+    """Draw values a quarter of an hour apart."""
+    points = []
+    for n, value in enumerate(values):
+        text, accepted = value if isinstance(value, tuple) else (value, True)
+        points.append(Point(time=NOW - DAY + n * timedelta(minutes=15), value=Decimal(text), accepted=accepted))
+    return str(line_chart(points, start=NOW - DAY, end=NOW, zone=ZoneInfo("Asia/Shanghai"), label='a "b" <c>'))
+
+
+@pytest.mark.parametrize("values", [[], ["5"], ["5", "5"], ["0", "0"], ["-3", "1e6"], ["0.0001", "0.0002"]])
+def test_a_chart_is_drawn_for_any_values(values: list[str]) -> None:
+    drawn = chart(list(values))
+    assert drawn.startswith("<svg")
+    for x, y in re.findall(r"([\d.-]+),([\d.-]+)", "".join(re.findall(r'points="([^"]*)"', drawn))):
+        assert 0 <= float(x) <= 420
+        assert 0 <= float(y) <= 170
+    assert "a &#34;b&#34; &lt;c&gt;" in drawn
+
+
+def test_a_flagged_value_is_marked_and_a_pause_is_not_bridged() -> None:
+    drawn = chart(["1", "2", ("9", False), "3"])
+    assert drawn.count('class="flagged"') == 1
+    points = [
+        Point(time=NOW - DAY + timedelta(minutes=minutes), value=Decimal(1)) for minutes in (0, 15, 30, 300, 315, 330)
+    ]
+    parts = str(line_chart(points, start=NOW - DAY, end=NOW, zone=ZoneInfo("UTC"), label="x"))
+    assert parts.count("<polyline") == 2
+
+
+def test_a_payload_is_shown_whole() -> None:
+    payload = {"v": 1, "kind": "ledger", "zz": 1, "value": "1", "plant": "P"}
+    assert sorted(formats.payload_order(payload)) == sorted(payload)
+    assert formats.payload_order(payload)[-1] == "v"
