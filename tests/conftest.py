@@ -25,6 +25,16 @@ def pytest_report_header() -> str:
     return f"cunzheng: CUNZHENG_SEED={SEED} (random choices in tests; their order has its own seed, above)"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put browser tests last, in their random order.
+
+    Playwright keeps an event loop running in the main thread as long as its browser is open, and no asyncio
+    test can start one of its own meanwhile.
+    """
+    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> random.Random:
     """Random choices of one test: the same in every run and in any order."""
