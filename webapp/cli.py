@@ -157,7 +157,7 @@ def user() -> None:
 @_config
 @_json
 @click.argument("name")
-@click.option("--role", type=click.Choice(accounts.ROLES), required=True)
+@click.option("--role", type=click.Choice(accounts.ROLES), required=True, help=_say("角色。", "Role."))
 @click.option("--plant", "plants", multiple=True, help=_say("所属企业，可多次。", "Plant; may be repeated."))
 @click.option("--region", default="", help=_say("行政区划代码前缀。", "GB/T 2260 prefix."))
 @click.option("--zh", "name_zh", default="", help=_say("中文姓名。", "Name in Chinese."))
