@@ -59,7 +59,8 @@ class Poller:
         readings: list[Reading] = []
         failed: DeviceError | None = None
         for block in self._requests():
-            if isinstance(failed, DeviceGoneError):
+            # Nobody there, or nobody answering: the other blocks would only wait as long again.
+            if failed is not None and (isinstance(failed, DeviceGoneError) or failed.reason == "timeout"):
                 readings += self._unread(block, failed)
                 continue
             try:

@@ -44,7 +44,9 @@ def read_toml(path: Path, model: type[ModelT]) -> ModelT:
     except tomllib.TOMLDecodeError as error:
         raise MisuseError(f"{path} 不是合法的 TOML: {error}", f"{path} is not TOML: {error}") from error
     except ValidationError as error:
-        first = error.errors()[0]
+        found = error.errors()
+        # A misspelt key shows up as missing and as unknown; the unknown one is what was typed.
+        first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
         key = ".".join(str(part) for part in first["loc"]) or "(file)"
         if first["type"] == "extra_forbidden":
             raise MisuseError(

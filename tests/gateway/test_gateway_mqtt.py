@@ -1,0 +1,255 @@
+"""MQTT over a real broker: acknowledged after the commit, never twice, poison aside, refusals said."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+import pytest
+from conftest import START, Plant
+from paho.mqtt.enums import CallbackAPIVersion
+
+from cunzheng.simulator.broker import BrokerHandle, mosquitto_path, start_broker
+from gateway.chain import own_statements
+from gateway.clock import RealClock
+from gateway.errors import StoreError
+from gateway.intake import MqttIntake
+from gateway.mqtt import Incoming, MqttSession
+from gateway.settings import BrokerSettings
+
+pytestmark = pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
+
+TOPIC = "plant/gas1/gas"
+SITE = """
+[[mqtt]]
+id = "gas1"
+profile = "plain-json-gas"
+parameters = { max_flow_nm3h = "5000" }
+
+[[channel]]
+id = "GAS.TOTAL"
+device = "gas1"
+point = "volume"
+
+[[channel]]
+id = "GAS.FLOW"
+device = "gas1"
+point = "flow"
+"""
+WAIT_S = 10.0
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[BrokerHandle]:
+    with start_broker(tmp_path / "broker") as handle:
+        yield handle
+
+
+@pytest.fixture
+def plant(make_plant: Callable[..., Plant]) -> Plant:
+    return make_plant(SITE)
+
+
+def message(sequence: int, **members: Any) -> bytes:
+    said = {
+        "time": f"2026-03-01T00:{sequence // 60 % 60:02d}:{sequence % 60:02d}Z",
+        "seq": sequence,
+        "volume_nm3": 1000 + sequence,
+        "flow_nm3h": 60,
+        "status": "ok",
+    }
+    return json.dumps({**said, **members}).encode()
+
+
+def publish(broker: BrokerHandle, payloads: Sequence[bytes], topic: str = TOPIC, *, retain: bool = False) -> None:
+    client = paho.Client(CallbackAPIVersion.VERSION2)
+    client.connect(broker.host, broker.port)
+    client.loop_start()
+    sent = [client.publish(topic, payload, qos=1, retain=retain) for payload in payloads]
+    for one in sent:
+        one.wait_for_publish(WAIT_S)
+    client.disconnect()
+    client.loop_stop()
+
+
+def count(plant: Plant, table: str = "reading") -> int:
+    return int(plant.writer.call(lambda store: store.value(f"SELECT count(*) FROM {table}")))
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def listening(
+    plant: Plant, broker: BrokerHandle, *, handle: Callable[..., Awaitable[None]] | None = None, **options: Any
+) -> Any:
+    settings = BrokerSettings(host=broker.host, port=broker.port, **options)
+    intake = MqttIntake(plant.pipeline, plant.catalogue.mqtt, on_reading=lambda reading: None)
+    session = MqttSession(settings, "gw-test", intake.topics, RealClock())
+    ready = asyncio.Event()
+
+    async def on_session(present: bool) -> None:
+        await intake.session(present)
+        ready.set()
+
+    task = asyncio.create_task(session.run(handle or intake.handle, on_session))
+    try:
+        if not options.get("expect_refusal"):
+            async with asyncio.timeout(WAIT_S):
+                await ready.wait()
+        yield session
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_messages_become_readings(plant: Plant, broker: BrokerHandle) -> None:
+    async with listening(plant, broker):
+        await asyncio.to_thread(publish, broker, [message(n) for n in range(1, 301)])
+        await until(lambda: count(plant) == 600)
+    rows = plant.writer.call(lambda store: store.rows("SELECT * FROM reading WHERE channel = 'GAS.TOTAL' ORDER BY seq"))
+    assert [row["value"] for row in rows] == [str(1000 + n) for n in range(1, 301)]
+    assert rows[0]["time"] == "2026-03-01T00:00:01.000Z"
+    assert rows[0]["device_time"] == "2026-03-01T00:00:01Z"
+
+
+async def test_message_is_acknowledged_only_after_its_commit(plant: Plant, broker: BrokerHandle) -> None:
+    seen: list[Incoming] = []
+
+    async def dies(batch: Sequence[Incoming]) -> None:
+        seen.extend(batch)
+        await asyncio.sleep(3600)
+
+    async with listening(plant, broker, handle=dies):
+        await asyncio.to_thread(publish, broker, [message(n) for n in range(1, 51)])
+        await until(lambda: len(seen) > 0)
+    assert count(plant) == 0
+    async with listening(plant, broker):
+        await until(lambda: count(plant) == 100)
+
+
+async def test_redelivered_messages_are_stored_once(plant: Plant, broker: BrokerHandle) -> None:
+    intake = MqttIntake(plant.pipeline, plant.catalogue.mqtt, on_reading=lambda reading: None)
+    committed = asyncio.Event()
+
+    async def commits_and_dies(batch: Sequence[Incoming]) -> None:
+        await intake.handle(batch)
+        committed.set()
+        await asyncio.sleep(3600)
+
+    async with listening(plant, broker, handle=commits_and_dies):
+        await asyncio.to_thread(publish, broker, [message(n) for n in range(1, 51)])
+        async with asyncio.timeout(WAIT_S):
+            await committed.wait()
+    before = count(plant)
+    assert before > 0
+    async with listening(plant, broker):
+        await until(lambda: count(plant) == 100)
+    values = plant.writer.call(
+        lambda store: store.rows("SELECT value FROM reading WHERE channel = 'GAS.TOTAL' ORDER BY seq")
+    )
+    assert [row["value"] for row in values] == [str(1000 + n) for n in range(1, 51)]
+
+
+async def test_duplicates_from_the_device_are_stored_once(plant: Plant, broker: BrokerHandle) -> None:
+    async with listening(plant, broker):
+        await asyncio.to_thread(publish, broker, [message(1), message(1), message(2), message(1)])
+        await until(lambda: count(plant) == 4)
+
+
+async def test_messages_wait_at_the_broker_while_the_gateway_is_away(plant: Plant, broker: BrokerHandle) -> None:
+    async with listening(plant, broker):
+        pass
+    await asyncio.to_thread(publish, broker, [message(n) for n in range(1, 1001)])
+    async with listening(plant, broker):
+        await until(lambda: count(plant) == 2000)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"\xff\xfe", b"{", b"[1]", b'{"seq":1}', b'{"time":"now","seq":1}', b"[" * 4000, message(1, seq="x")],
+)
+async def test_poison_goes_aside_and_blocks_nobody(plant: Plant, broker: BrokerHandle, payload: bytes) -> None:
+    async with listening(plant, broker, receive_maximum=1):
+        await asyncio.to_thread(publish, broker, [payload, message(2)])
+        await until(lambda: count(plant) == 2)
+    row = plant.writer.call(lambda store: store.row("SELECT * FROM quarantine"))
+    assert row is not None
+    assert (row["source"], row["payload"]) == (TOPIC, payload)
+    async with listening(plant, broker):
+        await asyncio.to_thread(publish, broker, [message(3)])
+        await until(lambda: count(plant) == 4)
+    assert count(plant, "quarantine") == 1
+
+
+async def test_value_without_number_is_marked(plant: Plant, broker: BrokerHandle) -> None:
+    async with listening(plant, broker):
+        await asyncio.to_thread(publish, broker, [message(1, flow_nm3h=None)])
+        await until(lambda: count(plant) == 2)
+    row = plant.writer.call(lambda store: store.row("SELECT * FROM reading WHERE channel = 'GAS.FLOW'"))
+    assert row is not None
+    assert (row["value"], row["flag"], row["reason"]) == (None, "D", "null")
+
+
+async def test_retained_message_is_no_new_measurement(plant: Plant, broker: BrokerHandle) -> None:
+    await asyncio.to_thread(publish, broker, [message(1)], retain=True)
+    async with listening(plant, broker):
+        await until(lambda: count(plant) == 2)
+    flags = plant.writer.call(lambda store: {row["flag"] for row in store.rows("SELECT flag FROM reading")})
+    assert flags == {"M"}
+
+
+async def test_store_that_refuses_is_tried_again(
+    plant: Plant, broker: BrokerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.intake.RETRY_S", 0.02)
+    failures = iter([True, True, False])
+    real = plant.writer.do
+
+    async def refuses(function: Callable[..., Any]) -> Any:
+        if "_committed" in getattr(function, "__qualname__", "") and next(failures, False):
+            raise StoreError("满", "full")
+        return await real(function)
+
+    monkeypatch.setattr(plant.writer, "do", refuses)
+    async with listening(plant, broker):
+        await asyncio.to_thread(publish, broker, [message(1)])
+        await until(lambda: count(plant) == 2)
+
+
+async def test_forgotten_session_becomes_a_gap_event(plant: Plant, tmp_path: Path) -> None:
+    with start_broker(tmp_path / "first") as first:
+        async with listening(plant, first):
+            await asyncio.to_thread(publish, first, [message(1)])
+            await until(lambda: count(plant) == 2)
+    plant.clock.set(START)
+    with start_broker(tmp_path / "second") as second:
+        async with listening(plant, second):
+            pass
+    events = [one.payload for one in plant.writer.call(lambda store: own_statements(store, "event"))]
+    (gap,) = [one["data"] for one in events if one["type"] == "gap"]
+    assert (gap["source"], gap["reason"]) == ("mqtt", "the broker forgot the session")
+
+
+async def test_broker_that_refuses_is_named_and_tried_again(plant: Plant, tmp_path: Path) -> None:
+    settings_port = 0
+    with start_broker(tmp_path / "refusing", refuse=True) as refusing:
+        settings_port = refusing.port
+        settings = BrokerSettings(host=refusing.host, port=refusing.port, backoff_max_s=1)
+        session = MqttSession(settings, "gw-test", [TOPIC], RealClock())
+        intake = MqttIntake(plant.pipeline, plant.catalogue.mqtt, on_reading=lambda reading: None)
+        task = asyncio.create_task(session.run(intake.handle, intake.session))
+        await until(lambda: session.error is not None)
+        assert session.error == "refused: Not authorized"
+    with start_broker(tmp_path / "open", port=settings_port):
+        await until(lambda: session.error is None)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
