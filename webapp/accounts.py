@@ -27,7 +27,7 @@ _NO_ACCOUNT_HASH = _hasher.hash("no such account")
 
 
 @dataclass(frozen=True)
-class Account(UserMixin):  # type: ignore[misc]
+class Account(UserMixin):
     """A person who is logged in."""
 
     name: str

@@ -208,4 +208,3 @@ def _nonce_of(jws: str) -> str:
     if not isinstance(nonce, str):
         raise EvidenceError(Code.ROLE, "this is no enrolment of a key", statement.sid)
     return nonce
-

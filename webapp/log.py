@@ -112,10 +112,7 @@ class Log:
                 self._write_entries(tile, start, entries)
                 written.append(Tile(ENTRIES, tile.number, tile.width))
             else:
-                content = [
-                    tile_hash(self._known(Tile(tile.level - 1, first + offset)))
-                    for offset in range(tile.width)
-                ]
+                content = [tile_hash(self._known(Tile(tile.level - 1, first + offset))) for offset in range(tile.width)]
             self.tiles.write(tile, b"".join(content))
             written.append(tile)
         return written
@@ -138,9 +135,7 @@ class Log:
         try:
             root = tree.root()
             if last is not None:
-                verify_consistency(
-                    last.size, turn.size, tree.consistency(last.size), bytes.fromhex(last.root), root
-                )
+                verify_consistency(last.size, turn.size, tree.consistency(last.size), bytes.fromhex(last.root), root)
         except (EvidenceError, OSError) as error:
             raise LogRefusedError(
                 f"日志 {self.origin} 的哈希块与上次签名的检查点不一致（{error}）；请停机并运行 cunzheng center check",

@@ -53,8 +53,7 @@ def recover(log: Log, database: Database) -> None:
             if not _tiles_hold(log, last):
                 raise LogRefusedError(
                     f"数据库中的日志记录与签名的检查点（{last.size} 条）不符；请从备份恢复",
-                    f"log entries in the database do not give the signed root of {last.size} entries; "
-                    "restore a backup",
+                    f"log entries in the database do not give the signed root of {last.size} entries; restore a backup",
                 )
         _check_published(log, session, last)
     log.publish(last.text)

@@ -74,11 +74,7 @@ class Settings(_Section):
     @property
     def database_url(self) -> str:
         """SQLAlchemy URL: environment before file before the SQLite file in the data folder."""
-        url = (
-            os.environ.get(ENVIRONMENT_URL)
-            or self.database.url
-            or f"sqlite:///{self.data_dir / 'center.sqlite'}"
-        )
+        url = os.environ.get(ENVIRONMENT_URL) or self.database.url or f"sqlite:///{self.data_dir / 'center.sqlite'}"
         # The driver we ship is psycopg 3; the plain name would look for psycopg2.
         for short in ("postgresql://", "postgres://"):
             if url.startswith(short):

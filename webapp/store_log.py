@@ -48,8 +48,7 @@ def add_entry(session: Session, entry: LogEntry, periods: Iterable[str]) -> None
     """Add an entry and the months it says something about."""
     session.add(entry)
     session.add_all(
-        EntryPeriod(plant=entry.plant, period=period, idx=entry.idx, kind=entry.kind)
-        for period in set(periods)
+        EntryPeriod(plant=entry.plant, period=period, idx=entry.idx, kind=entry.kind) for period in set(periods)
     )
     session.flush()
 
@@ -61,9 +60,7 @@ def by_sid(session: Session, sid: str) -> LogEntry | None:
 
 def by_number(session: Session, gw: str, epoch: int, seq: int) -> LogEntry | None:
     """Find a device's entry by its number."""
-    return session.scalar(
-        select(LogEntry).where(LogEntry.gw == gw, LogEntry.epoch == epoch, LogEntry.seq == seq)
-    )
+    return session.scalar(select(LogEntry).where(LogEntry.gw == gw, LogEntry.epoch == epoch, LogEntry.seq == seq))
 
 
 def entries(session: Session, start: int, end: int) -> list[LogEntry]:
@@ -122,9 +119,7 @@ def segment_of_leaf(session: Session, gw: str, epoch: int, leaf: int) -> LogEntr
     """Find the segment whose tree range holds a leaf."""
     query = (
         select(LogEntry)
-        .where(
-            LogEntry.gw == gw, LogEntry.epoch == epoch, LogEntry.kind == "segment", LogEntry.tree_end > leaf
-        )
+        .where(LogEntry.gw == gw, LogEntry.epoch == epoch, LogEntry.kind == "segment", LogEntry.tree_end > leaf)
         .order_by(LogEntry.tree_end)
         .limit(1)
     )

@@ -74,9 +74,7 @@ def chains(session: Session, plant: str) -> list[GatewayChain]:
 
 def newest_epoch(session: Session, gw: str) -> int:
     """Get the newest epoch a gateway has used; 0 before its first statement."""
-    query = (
-        select(GatewayChain.epoch).where(GatewayChain.gw == gw).order_by(GatewayChain.epoch.desc()).limit(1)
-    )
+    query = select(GatewayChain.epoch).where(GatewayChain.gw == gw).order_by(GatewayChain.epoch.desc()).limit(1)
     return session.scalar(query) or 0
 
 

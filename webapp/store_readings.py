@@ -42,9 +42,7 @@ def latest(session: Session, plant: str) -> list[LiveSample]:
 
 def series(session: Session, plant: str, channel: str, since: datetime) -> list[LiveSample]:
     """List a channel's live values since a time."""
-    query = select(LiveSample).where(
-        LiveSample.plant == plant, LiveSample.channel == channel, LiveSample.time >= since
-    )
+    query = select(LiveSample).where(LiveSample.plant == plant, LiveSample.channel == channel, LiveSample.time >= since)
     return list(session.scalars(query.order_by(LiveSample.time)))
 
 
@@ -53,9 +51,7 @@ def series(session: Session, plant: str, channel: str, since: datetime) -> list[
 
 def want(session: Session, row: TileWant) -> None:
     """Ask a gateway for a raw tile, unless it was asked already."""
-    query = select(TileWant.id).where(
-        TileWant.gw == row.gw, TileWant.epoch == row.epoch, TileWant.tile == row.tile
-    )
+    query = select(TileWant.id).where(TileWant.gw == row.gw, TileWant.epoch == row.epoch, TileWant.tile == row.tile)
     if session.scalar(query) is None:
         session.add(row)
         session.flush()

@@ -84,9 +84,7 @@ def note_act(
     details: Mapping[str, Any] | None = None,
 ) -> None:
     """Write down who did what."""
-    session.add(
-        Act(at=at, actor=actor, action=action, object=object_, plant=plant, details=dict(details or {}))
-    )
+    session.add(Act(at=at, actor=actor, action=action, object=object_, plant=plant, details=dict(details or {})))
 
 
 def list_acts(session: Session, plant: str | None = None, limit: int = 200) -> list[Act]:

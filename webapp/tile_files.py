@@ -65,11 +65,7 @@ class TileFiles:
     def _holders(self, tile: Tile) -> list[Path]:
         partials = (self.folder / Tile(tile.level, tile.number, 1).path).parent
         wider = sorted(
-            (
-                int(file.name)
-                for file in partials.glob("*")
-                if file.name.isdigit() and int(file.name) > tile.width
-            )
+            (int(file.name) for file in partials.glob("*") if file.name.isdigit() and int(file.name) > tile.width)
             if partials.is_dir()
             else ()
         )

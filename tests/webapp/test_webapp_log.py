@@ -13,6 +13,7 @@ import pytest
 from device_double import Device, bare_center
 
 from evidence.errors import EvidenceError
+from evidence.keys import SigningKey
 from evidence.merkle import leaf_hash, root
 from evidence.note import parse_checkpoint, verify_checkpoint
 from evidence.receipt import Receipt, verify_receipt
@@ -22,7 +23,7 @@ from webapp import log as log_module
 from webapp import log_recovery, store_log
 from webapp.center import Center
 from webapp.errors import LogRefusedError, NotReadyError
-from webapp.settings import Settings
+from webapp.settings import Settings, from_mapping
 from webapp.submission import submit
 
 
@@ -229,15 +230,13 @@ def test_a_foreign_checkpoint_file_is_refused(center: Center, device: Device) ->
 
 
 def test_a_centre_that_was_never_initialised_says_so(tmp_path: Path) -> None:
-    from webapp.settings import from_mapping
-
     with pytest.raises(NotReadyError, match="center init"):
         Center.open(from_mapping({"data_dir": "d", "log": {"origin": "a/b"}}, tmp_path))
 
 
 def _append_many(settings: Settings, gw: str, count: int, seed: bytes) -> None:
     center = Center.open(settings)
-    device = Device(gw=gw, key=__import__("evidence.keys").keys.SigningKey.from_seed(seed))
+    device = Device(gw=gw, key=SigningKey.from_seed(seed))
     device.enrol(center)
     for _ in range(count):
         log_all(center, [device.event()])
