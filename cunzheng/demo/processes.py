@@ -49,7 +49,7 @@ class Programs:
         self._logs.mkdir(parents=True, exist_ok=True)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
-    def call(self, *arguments: str, stdin: str = "") -> Any:
+    def call(self, *arguments: str) -> Any:
         """Run a command with `--json` and return what it prints.
 
         Raises:
@@ -59,7 +59,7 @@ class Programs:
             [*self._program(), *arguments, "--json"],
             cwd=self._folder,
             env=self._environment(),
-            input=stdin.encode(),
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_RUN_TIMEOUT_S,
             check=False,

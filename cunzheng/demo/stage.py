@@ -7,6 +7,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +26,9 @@ from evidence.bundle import read_bundle
 from evidence.encoding import strict_json
 from evidence.trust import Trust
 from evidence.verify import verify_bundle
+from webapp import administration, enrolment
+from webapp import settings as center_settings
+from webapp.center import Center
 
 _PATIENCE_S = 60.0
 """How long the demonstration waits for the gateway to do what it does by itself."""
@@ -63,20 +67,27 @@ class Stage:
     def set_up_centre(self) -> str:
         """Make the centre, its plant and its people, and start it."""
         self._write("center.toml", stage_plant.center_toml(self.port))
-        facts = self.programs.call("center", "init", "-c", "center.toml")
         self._write("plan.json", json.dumps(stage_plant.plan(), ensure_ascii=False, indent=1))
-        self.programs.call("center", "plant", "add", "-c", "center.toml", "plan.json")
-        for person in stage_plant.ACCOUNTS:
-            where = ["--plant", stage_plant.PLANT] if person.is_of_plant else []
-            where += ["--region", person.region] if person.region else []
-            names = ["--zh", person.zh, "--en", person.en, "--password-file", "-"]
-            options = ["-c", "center.toml", "--role", person.role, *where, *names, person.name]
-            self.programs.call("center", "user", "add", *options, stdin=stage_plant.PASSWORD + "\n")
+        chosen = center_settings.load(self.folder / "center.toml")
+        administration.initialise(chosen)
+        with self._centre() as center:
+            administration.add_plant(center, administration.read_plan_file(self.folder / "plan.json"))
+            for person in stage_plant.ACCOUNTS:
+                administration.add_user(
+                    center,
+                    name=person.name,
+                    role=person.role,
+                    password=stage_plant.PASSWORD,
+                    name_zh=person.zh,
+                    name_en=person.en,
+                    plants=(stage_plant.PLANT,) if person.is_of_plant else (),
+                    region=person.region,
+                )
         self.start_centre()
         people = len(stage_plant.ACCOUNTS)
         return say(
-            f"中心端就绪：{self.url}，日志 {facts['origin']}，企业 1 家，用户 {people} 人",
-            f"centre ready: {self.url}, log {facts['origin']}, 1 plant, {people} users",
+            f"中心端就绪：{self.url}，日志 {chosen.log.origin}，企业 1 家，用户 {people} 人",
+            f"centre ready: {self.url}, log {chosen.log.origin}, 1 plant, {people} users",
         )
 
     def start_centre(self) -> None:
@@ -101,10 +112,9 @@ class Stage:
 
     def enrol_gateway(self) -> str:
         """Invite the gateway and enrol it with the one-time code."""
-        invited = self.programs.call(
-            "center", "gateway", "invite", "-c", "center.toml", stage_plant.PLANT, stage_plant.GATEWAY
-        )
-        facts = self.programs.call("gateway", "enrol", "-c", "gateway.toml", invited["code"])
+        with self._centre() as center:
+            code = enrolment.invite_gateway(center, stage_plant.PLANT, stage_plant.GATEWAY)
+        facts = self.programs.call("gateway", "enrol", "-c", "gateway.toml", code)
         return say(
             f"网关 {facts['gateway']} 已凭一次性注册码登记，密钥 {facts['kid'][:12]}…",
             f"gateway {facts['gateway']} enrolled by one-time code, key {facts['kid'][:12]}…",
@@ -202,6 +212,14 @@ class Stage:
             f"{period}: bundle {target.name} ({len(data) // 1024} KiB) verifies offline: {report.verdict},"
             f" {report.counts['statements']} statements, recomputed the same",
         )
+
+    @contextmanager
+    def _centre(self) -> Iterator[Center]:
+        center = Center.open(center_settings.load(self.folder / "center.toml"))
+        try:
+            yield center
+        finally:
+            center.database.close()
 
     def _signed_month(self, person: Person, period: str) -> str:
         here = f"/plants/{stage_plant.PLANT}/months/{period}"
