@@ -1,4 +1,4 @@
-"""One round with the centre: push, pull, answer wants, sign months. Blocking; runs beside the event loop.
+"""One round with the centre: look at its log, push, pull, answer wants, sign months. Blocking; runs beside the event loop.
 
 Nothing is acknowledged without a receipt that was verified against the trusted log key, the statement's own bytes and
 the log's history. Every failure leaves the queue as it was; sending again is always right.
@@ -89,6 +89,7 @@ class Syncing:
             UplinkError: the centre did not answer; nothing is lost.
             LogHistoryError: the centre's log is not what it was; nothing is believed.
         """
+        self._watch_log([])
         result = self._push()
         pulled = self._pull()
         self._fetch_contents()

@@ -70,11 +70,11 @@ class Plant:
         return data, map_path
 
 
-def open_plant(folder: Path, clock: SteppedClock, identity: Identity) -> Plant:
+def open_plant(folder: Path, clock: SteppedClock, identity: Identity, key: SigningKey | None = None) -> Plant:
     catalogue = load_catalogue(folder / "site.toml")
     writer = Writer(folder / "gateway.db")
     writer.call(lambda store: adopt(store, identity))
-    signer = Signer(identity, SigningKey.from_seed(SEED), clock)
+    signer = Signer(identity, key or SigningKey.from_seed(SEED), clock)
     judge = Judge(dict(catalogue.channels), dict(catalogue.limits))
     pipeline = Pipeline(writer, signer, RawFolder(folder / "raw"), judge)
     pipeline.open()

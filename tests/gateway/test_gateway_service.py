@@ -1,0 +1,171 @@
+"""The commands and the running service, against a small centre and a simulated meter."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from small_centre import CODE, SmallCentre
+
+import device_profiles
+from cunzheng.cli import cunzheng
+from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
+from evidence.statement import parse
+from gateway.assembly import open_gateway
+from gateway.chain import own_statements
+from gateway.service import Service
+
+SITE = """
+[[device]]
+id = "em1"
+profile = "schneider-iem3000"
+host = "127.0.0.1"
+port = {port}
+unit = 1
+poll_s = 0.1
+parameters = {{ max_power_kw = "2000" }}
+
+[[import]]
+id = "historian"
+
+[[channel]]
+id = "ELEC.TOTAL"
+device = "em1"
+point = "energy_import"
+
+[[channel]]
+id = "ELEC.IMPORT"
+device = "historian"
+kind = "interval"
+unit = "kWh"
+"""
+EXPORT = "end,kwh\n2026-02-01T00:15:00+08:00,3.17\n2026-02-01T00:30:00+08:00,4\n"
+MAP = """
+[time]
+column = "end"
+period_label = "end"
+interval = "15m"
+[[value]]
+column = "kwh"
+channel = "ELEC.IMPORT"
+unit = "kWh"
+"""
+
+
+@pytest.fixture
+def centre() -> Iterator[SmallCentre]:
+    with SmallCentre() as made:
+        yield made
+
+
+@pytest.fixture
+def folder(tmp_path: Path, centre: SmallCentre) -> Path:
+    settings = f'data = "data"\n[centre]\nurl = "{centre.url}"\nsync_s = 0.1\nlive_s = 0.1\n[poll]\ncommit_s = 0.05\n'
+    (tmp_path / "gateway.toml").write_text(settings, "utf-8")
+    (tmp_path / "site.toml").write_text(SITE.format(port=9), "utf-8")
+    (tmp_path / "export.csv").write_text(EXPORT, "utf-8")
+    (tmp_path / "map.toml").write_text(MAP, "utf-8")
+    return tmp_path
+
+
+def called(folder: Path, *words: str) -> Result:
+    command, *rest = words
+    return CliRunner().invoke(cunzheng, ["gateway", command, "-c", str(folder / "gateway.toml"), *rest])
+
+
+def test_from_enrolment_to_receipts_by_commands(folder: Path, centre: SmallCentre) -> None:
+    enrolled = called(folder, "enrol", CODE, "--json")
+    assert json.loads(enrolled.stdout)["gateway"] == "GW-0001"
+    paths = (str(folder / "export.csv"), "--map", str(folder / "map.toml"))
+    done = json.loads(called(folder, "import", *paths, "--json").stdout)
+    assert (done["rows"], done["stored"], done["segments"]) == (2, 2, 1)
+    assert json.loads(called(folder, "import", *paths, "--json").stdout)["stored"] == 0
+    synced = called(folder, "sync", "--json")
+    assert (synced.exit_code, json.loads(synced.stdout)["waiting"]) == (0, 0)
+    facts = json.loads(called(folder, "status", "--json").stdout)
+    assert (facts["waiting"], facts["receipts"], facts["readings"], facts["problems"]) == (0, 4, 2, [])
+    assert json.loads(called(folder, "close", "--json").stdout)["segments"] == 0
+    checked = json.loads(called(folder, "check", "--json").stdout)
+    assert checked["ok"]
+    assert [parse(jws).kind for jws in centre.log] == ["key", "key", "event", "event", "event", "segment"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("status",), 3, "run cunzheng gateway enrol first"),
+        (("run",), 3, "run cunzheng gateway enrol first"),
+        (("enrol", "guess"), 1, "the centre refuses to enrol"),
+        (("probe", "em9"), 3, "there is no Modbus device em9"),
+        (("probe", "em1"), 2, "cannot connect"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_a_code(folder: Path, words: tuple[str, ...], code: int, says: str) -> None:
+    result = called(folder, *words)
+    assert result.exit_code == code
+    assert says in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.output
+
+
+def test_centre_that_is_away_is_exit_code_2(folder: Path, centre: SmallCentre) -> None:
+    called(folder, "enrol", CODE)
+    centre.dials.down = True
+    result = called(folder, "sync")
+    assert (result.exit_code, "cannot reach the centre" in result.stderr) == (2, True)
+
+
+def test_errors_speak_chinese_when_asked(folder: Path) -> None:
+    result = CliRunner().invoke(cunzheng, ["--lang", "zh", "gateway", "status", "-c", str(folder / "gateway.toml")])
+    assert "请先运行" in result.stderr
+
+
+def test_probe_prints_words_and_value(folder: Path) -> None:
+    async def probe() -> Result:
+        meter = ModbusDeviceSimulator(
+            device_profiles.shipped()["schneider-iem3000"], 1, lambda now: {"energy_import": Decimal("1.5")}
+        )
+        async with ModbusSimulatorServer([meter]) as server:
+            (folder / "site.toml").write_text(SITE.format(port=server.port), "utf-8")
+            return await asyncio.to_thread(called, folder, "probe", "em1", "--no-neighbours", "--json")
+
+    (row,) = json.loads(asyncio.run(probe()).stdout)
+    assert (row["point"], row["words"], row["value"]) == ("energy_import", "0000 0000 0000 05DC", "1.5")
+
+
+async def test_running_gateway_polls_commits_and_syncs(folder: Path, centre: SmallCentre) -> None:
+    await asyncio.to_thread(called, folder, "enrol", CODE)
+    meter = ModbusDeviceSimulator(
+        device_profiles.shipped()["schneider-iem3000"], 1, lambda now: {"energy_import": Decimal("1.5")}
+    )
+    async with ModbusSimulatorServer([meter]) as server:
+        (folder / "site.toml").write_text(SITE.format(port=server.port), "utf-8")
+        with await asyncio.to_thread(open_gateway, folder / "gateway.toml") as opened:
+            stop = asyncio.Event()
+            running = asyncio.create_task(Service(opened).run(stop))
+            async with asyncio.timeout(10):
+                while len(centre.log) < 6 or not centre.live or await readings(opened) < 5:
+                    await asyncio.sleep(0.05)
+            meter.dials.exception = 4
+            async with asyncio.timeout(10):
+                while not await opened.writer.do(
+                    lambda store: store.value("SELECT 1 FROM reading WHERE flag = 'B' AND reason = 'exception-04'")
+                ):
+                    await asyncio.sleep(0.05)
+            before = meter.reads
+            stop.set()
+            await running
+            assert await readings(opened) >= before // 4
+            events = [one.payload["type"] for one in opened.writer.call(lambda store: own_statements(store, "event"))]
+            assert events == ["epoch-open", "config", "config", "restart"]
+    assert {one["channel"] for one in centre.live} == {"ELEC.TOTAL"}
+
+
+async def readings(opened: object) -> int:
+    writer = opened.writer  # type: ignore[attr-defined]
+    return int(await writer.do(lambda store: store.value("SELECT count(*) FROM reading")))

@@ -1,0 +1,426 @@
+"""The talk with the centre over real HTTP: nothing acknowledged without proof, nothing lost, nothing twice."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from conftest import START, Plant, open_plant
+from small_centre import CODE, LOG, SmallCentre
+
+from evidence.encoding import jcs, time_text
+from evidence.keys import SigningKey
+from evidence.reading import Flag, Reading
+from evidence.statement import parse, sign
+from evidence.tile_proof import TileProof, verify_tile
+from gateway.chain import anchor, outbox_depth, own_statements
+from gateway.enrol import enrol
+from gateway.errors import RefusedError, UplinkError
+from gateway.identity import read_key
+from gateway.live import LiveBoard
+from gateway.logwatch import LogHistoryError
+from gateway.month import sign_declared_months
+from gateway.problems import problems
+from gateway.pulled_store import pulled_statements
+from gateway.reading_store import insert_readings
+from gateway.syncing import Syncing
+from gateway.uplink import RefusedByCentreError, Uplink
+from gateway.writer import Writer
+
+TECHNICIAN = SigningKey.from_seed(bytes(range(100, 132)), "ES256")
+RESPONSIBLE = SigningKey.from_seed(bytes(range(132, 164)), "ES256")
+PLAN = {
+    "v": 1,
+    "plant": "P-0001",
+    "name": {"zh": "钢厂", "en": "Mill"},
+    "zone": "Asia/Shanghai",
+    "region": "420100",
+    "sector": "steel",
+    "parameters": "cn-steel-2024",
+    "subjects": [{"id": "enterprise", "kind": "enterprise", "name": {"zh": "全厂", "en": "Enterprise"}}],
+    "items": [
+        {
+            "id": "electricity",
+            "name": {"zh": "外购电力", "en": "Purchased electricity"},
+            "role": "electricity",
+            "material": "electricity",
+            "subjects": ["enterprise"],
+            "source": {"channel": "ELEC.IMPORT"},
+            "unit": "MWh",
+        }
+    ],
+}
+
+
+@pytest.fixture
+def centre() -> Iterator[SmallCentre]:
+    with SmallCentre() as made:
+        yield made
+
+
+@pytest.fixture
+def plant(make_plant: Callable[..., Plant], centre: SmallCentre, tmp_path: Path) -> Plant:
+    """A plant that enrolled with the small centre."""
+    made = make_plant()
+    made.writer.close()
+    (tmp_path / "gateway.db").unlink()
+    writer = Writer(tmp_path / "gateway.db")
+    with Uplink(centre.url, None, made.clock, timeout_s=2) as uplink:
+        identity = enrol(writer, uplink, made.clock, tmp_path / "gateway.key", CODE, again=False)
+    writer.close()
+    fresh = open_plant(tmp_path, made.clock, identity, read_key(tmp_path / "gateway.key"))
+    made.writer, made.pipeline, made.identity = fresh.writer, fresh.pipeline, fresh.identity
+    return made
+
+
+@pytest.fixture
+def uplink(plant: Plant, centre: SmallCentre) -> Iterator[Uplink]:
+    with Uplink(centre.url, plant.pipeline.signer.key, plant.clock, timeout_s=2) as made:
+        yield made
+
+
+@pytest.fixture
+def syncing(plant: Plant, uplink: Uplink) -> Syncing:
+    return Syncing(plant.pipeline, uplink, plant.folder / "content", batch=20, longest_pause_s=60)
+
+
+def measure(plant: Plant, hours: int, *, start: int = 0) -> None:
+    """Store a reading each 15 minutes and seal."""
+    for hour in range(start, start + hours):
+        arrivals = []
+        for quarter in range(4):
+            time = START + timedelta(hours=hour, minutes=15 * quarter)
+            value = Decimal(hour * 4 + quarter) / 100
+            arrivals.append(
+                plant.pipeline.arrival(Reading("ELEC.IMPORT", time, value, "kWh", Flag.NORMAL, time, imported=True))
+            )
+        plant.writer.call(lambda store, arrivals=arrivals: insert_readings(store, arrivals))
+    plant.clock.set(START + timedelta(hours=start + hours))
+    plant.pipeline.seal_due(timedelta(0))
+
+
+def waiting(plant: Plant) -> int:
+    return plant.writer.call(outbox_depth)
+
+
+def test_everything_arrives_once_and_in_order(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    measure(plant, 50)
+    result = syncing.round()
+    mine = plant.writer.call(own_statements)
+    assert (result.logged, result.waiting) == (len(mine), 0)
+    assert [parse(jws).sid for jws in centre.log[2:]] == [one.sid for one in mine]
+    assert syncing.round().sent == 0
+    assert plant.writer.call(anchor) == {
+        "origin": "log.example/evidence",
+        "size": len(centre.log),
+        "root": plant.writer.call(anchor)["root"],  # type: ignore[index]
+    }
+
+
+def test_statements_carry_the_last_verified_checkpoint(plant: Plant, syncing: Syncing) -> None:
+    syncing.round()
+    measure(plant, 1)
+    (segment,) = plant.writer.call(lambda store: own_statements(store, "segment"))
+    assert segment.payload["anchor"] == plant.writer.call(anchor)
+
+
+@pytest.mark.parametrize("batches", [1, 3])
+def test_lost_receipts_are_answered_again(plant: Plant, centre: SmallCentre, syncing: Syncing, batches: int) -> None:
+    measure(plant, 30)
+    centre.dials.lose_answers = batches
+    for _ in range(batches):
+        with pytest.raises(UplinkError):
+            syncing.round()
+        plant.clock.advance(timedelta(minutes=2))
+    assert waiting(plant) > 0
+    syncing.round()
+    assert waiting(plant) == 0
+    sids = [parse(jws).sid for jws in centre.log]
+    assert len(sids) == len(set(sids)) == 2 + len(plant.writer.call(own_statements))
+
+
+def test_centre_away_for_weeks_then_back(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    centre.dials.down = True
+    for week in range(3):
+        measure(plant, 60, start=60 * week)
+        with pytest.raises(UplinkError, match="cannot reach the centre"):
+            syncing.round()
+        plant.clock.advance(timedelta(minutes=2))
+    centre.dials.down = False
+    result = syncing.round()
+    assert result.logged == len(plant.writer.call(own_statements))
+    assert waiting(plant) == 0
+
+
+def test_forged_receipt_acknowledges_nothing(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    centre.dials.forge_receipts = True
+    result = syncing.round()
+    assert (result.logged, waiting(plant)) == (0, 3)
+    centre.dials.forge_receipts = False
+    plant.clock.advance(timedelta(minutes=2))
+    assert syncing.round().logged == 3
+
+
+def test_receipt_by_another_log_acknowledges_nothing(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    centre.dials.other_key = True
+    with pytest.raises(UplinkError, match="checkpoint of the centre's log is not valid"):
+        syncing.round()
+    assert waiting(plant) == 3
+
+
+def test_log_that_shrank_is_not_believed(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    measure(plant, 5)
+    syncing.round()
+    before = plant.writer.call(anchor)
+    del centre.log[-4:]
+    measure(plant, 1, start=5)
+    with pytest.raises(LogHistoryError, match="shrank|two histories"):
+        for _ in range(3):
+            syncing.round()
+            plant.clock.advance(timedelta(minutes=2))
+    assert plant.writer.call(anchor) == before
+    assert [one.key for one in plant.writer.call(problems)] == ["log-history"]
+    assert waiting(plant) > 0
+
+
+def test_log_with_two_histories_is_not_believed(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    measure(plant, 5)
+    syncing.round()
+    centre.log[3], centre.log[4] = centre.log[4], centre.log[3]
+    measure(plant, 1, start=5)
+    with pytest.raises(LogHistoryError, match="two histories"):
+        syncing.round()
+    assert waiting(plant) > 0
+
+
+@pytest.mark.parametrize("status", [401, 429, 500, 503])
+def test_refusing_centre_only_delays(plant: Plant, centre: SmallCentre, syncing: Syncing, status: int) -> None:
+    centre.dials.status = status
+    with pytest.raises(UplinkError, match=str(status)):
+        syncing.round()
+    centre.dials.status = None
+    plant.clock.advance(timedelta(minutes=2))
+    syncing.round()
+    assert waiting(plant) == 0
+
+
+def test_garbage_answers_only_delay(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    centre.dials.garbage = True
+    with pytest.raises(UplinkError, match="answer is wrong"):
+        syncing.round()
+    centre.dials.garbage = False
+    plant.clock.advance(timedelta(minutes=2))
+    syncing.round()
+    assert waiting(plant) == 0
+
+
+def test_refused_statement_stays_and_is_shown(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    measure(plant, 2)
+    centre.dials.refuse = "RANGE_GAP"
+    result = syncing.round()
+    assert (result.refused, waiting(plant)) == (2, 2)
+    (problem,) = plant.writer.call(problems)
+    assert "RANGE_GAP" in problem.en
+    assert "RANGE_GAP" in problem.zh
+    centre.dials.refuse = None
+    plant.clock.advance(timedelta(minutes=2))
+    syncing.round()
+    assert (waiting(plant), plant.writer.call(problems)) == (0, [])
+
+
+def test_wanted_tile_is_answered_with_proof(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
+    measure(plant, 100)
+    syncing.round()
+    centre.wants = [{"id": "w1", "epoch": 1, "tile": 0}, {"id": "w2", "epoch": 1, "tile": 9}]
+    assert syncing.round().tiles == 1
+    (answer,) = centre.tiles
+    roots = {
+        one.payload["tree"]["end"]: one.payload["tree"]["root"]
+        for one in plant.writer.call(lambda store: own_statements(store, "segment"))
+    }
+    proof = TileProof(
+        answer["tile"],
+        answer["size"],
+        bytes.fromhex(answer["tile_salt"]),
+        tuple(answer["lines"]),
+        tuple(bytes.fromhex(one) for one in answer["path"]),
+    )
+    assert len(verify_tile(proof, bytes.fromhex(roots[answer["size"]]))) == 256
+
+
+def test_live_values_are_posted(plant: Plant, centre: SmallCentre, uplink: Uplink) -> None:
+    board = LiveBoard(frozenset({"TEMP"}))
+    for value in ("1", "2"):
+        board.note(Reading("TEMP", START, Decimal(value), "degC", Flag.NORMAL, START))
+    board.note(Reading("ELEC.IMPORT", START, Decimal(9), "kWh", Flag.NORMAL, START))
+    assert board.post(uplink) == 1
+    assert centre.live == [{"channel": "TEMP", "time": time_text(START), "value": "2", "unit": "degC", "flag": "N"}]
+
+
+def test_request_of_another_key_is_refused(plant: Plant, centre: SmallCentre) -> None:
+    stranger = SigningKey.from_seed(bytes(range(7, 39)))
+    with (
+        Uplink(centre.url, stranger, plant.clock, timeout_s=2) as uplink,
+        pytest.raises(RefusedByCentreError, match="401"),
+    ):
+        uplink.get("/api/v1/pull")
+
+
+# -- enrolment ---------------------------------------------------------------------------------------------
+
+
+def test_enrolment_stores_identity_trust_and_anchor(plant: Plant, centre: SmallCentre) -> None:
+    assert (plant.identity.gw, plant.identity.plant, plant.identity.epoch) == ("GW-0001", "P-0001", 1)
+    assert plant.identity.log_vkey == LOG.text
+    statement = parse(centre.log[0])
+    assert (statement.payload["op"], statement.kid) == ("enrol", plant.pipeline.signer.key.kid)
+    assert plant.writer.call(anchor)["size"] == 2  # type: ignore[index]
+
+
+def test_wrong_code_is_refused_and_changes_nothing(tmp_path: Path, centre: SmallCentre, plant: Plant) -> None:
+    writer = Writer(tmp_path / "other.db")
+    with (
+        Uplink(centre.url, None, plant.clock, timeout_s=2) as uplink,
+        pytest.raises(RefusedError, match="this code is wrong"),
+    ):
+        enrol(writer, uplink, plant.clock, tmp_path / "other.key", "guess", again=False)
+    assert writer.call(lambda store: store.get("gw")) is None
+    writer.close()
+
+
+def test_second_enrolment_needs_again_and_opens_an_epoch(plant: Plant, centre: SmallCentre) -> None:
+    key_file = plant.folder / "gateway.key"
+    with Uplink(centre.url, None, plant.clock, timeout_s=2) as uplink:
+        with pytest.raises(RefusedError, match="already enrolled as GW-0001"):
+            enrol(plant.writer, uplink, plant.clock, key_file, CODE, again=False)
+        measure(plant, 2)
+        identity = enrol(plant.writer, uplink, plant.clock, key_file, CODE, again=True)
+    plant.writer.close()
+    again = open_plant(plant.folder, plant.clock, identity, read_key(key_file))
+    measure(again, 2, start=2)
+    statements = [one.payload for one in again.writer.call(own_statements) if one.payload["epoch"] == 2]
+    assert (statements[0]["seq"], statements[0]["prev"], statements[0]["type"]) == (1, None, "epoch-open")
+    segments = [one for one in statements if one["kind"] == "segment"]
+    assert segments[0]["tree"]["start"] == 0
+    again.writer.close()
+
+
+# -- the month -----------------------------------------------------------------------------------------------
+
+
+class People:
+    """Composes as the centre does, and declares as the two people do."""
+
+    def __init__(self, plant: Plant, centre: SmallCentre, root: Path) -> None:
+        self.plant, self.centre = plant, centre
+        self.parameters = jcs(json.loads((root / "accounting/parameters/cn-steel-2024.json").read_bytes()))
+        centre.register(dict(TECHNICIAN.jwk), "tech", "technician")
+        centre.register(dict(RESPONSIBLE.jwk), "boss", "responsible")
+
+    def declare(self, *, rev: int = 1, tamper: bool = False) -> list[str]:
+        from accounting.month import compose, subjects_of
+
+        statements = [one for one in map(parse, self.centre.log) if one.kind != "key"]
+        body = compose(
+            plant="P-0001", period="2026-03", statements=statements, plan=jcs(PLAN), parameters=self.parameters
+        )
+        if tamper:
+            body = body.replace(b'"MWh"', b'"kWh"', 1)
+        subjects = subjects_of(body, jcs(PLAN), self.parameters, [])
+        for data in (body, jcs(PLAN), self.parameters):
+            self.centre.content(data)
+        said = {
+            "v": 1,
+            "kind": "declare",
+            "plant": "P-0001",
+            "t": time_text(self.plant.clock.now()),
+            "period": "2026-03",
+            "rev": rev,
+            "subjects": subjects,
+        }
+        first = sign({**said, "role": "technician", "after": None}, TECHNICIAN)
+        second = sign({**said, "role": "responsible", "after": first.sid}, RESPONSIBLE)
+        self.centre.append(first.jws)
+        self.centre.append(second.jws)
+        return [first.sid, second.sid]
+
+
+@pytest.fixture
+def people(plant: Plant, centre: SmallCentre, root: Path) -> People:
+    return People(plant, centre, root)
+
+
+def months(plant: Plant) -> list[dict[str, object]]:
+    return [dict(one.payload) for one in plant.writer.call(lambda store: own_statements(store, "month"))]
+
+
+def test_declared_month_is_recomputed_signed_and_logged(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 30)
+    syncing.round()
+    declared = people.declare()
+    result = syncing.round()
+    assert (result.months, result.waiting) == (1, 0)
+    (month,) = months(plant)
+    assert (month["declared"], month["rev"], month["supersedes"], month["prev_month"]) == (declared, 1, None, None)
+    assert parse(centre.log[-1]).kind == "month"
+    syncing.round()
+    assert len(months(plant)) == 1
+
+
+def test_month_that_recomputes_to_something_else_is_not_signed(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 30)
+    syncing.round()
+    people.declare(tamper=True)
+    assert syncing.round().months == 0
+    (problem,) = plant.writer.call(problems)
+    assert problem.key == "month:2026-03:1"
+    assert "other figures than declared" in problem.en
+    people.declare()
+    assert syncing.round().months == 1
+    assert plant.writer.call(problems) == []
+
+
+def test_revision_supersedes_the_one_before(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 30)
+    syncing.round()
+    people.declare()
+    syncing.round()
+    measure(plant, 10, start=30)
+    syncing.round()
+    people.declare(rev=2)
+    assert syncing.round().months == 1
+    first, second = plant.writer.call(lambda store: own_statements(store, "month"))
+    assert (second.payload["supersedes"], second.payload["reason"]) == (first.sid, "declared again")
+
+
+def test_declaration_by_an_unknown_key_counts_for_nothing(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 5)
+    syncing.round()
+    del centre.keys[RESPONSIBLE.kid]
+    people.declare()
+    syncing.round()
+    assert months(plant) == []
+    assert len(plant.writer.call(lambda store: pulled_statements(store, "declare"))) == 1
+    assert [one.key.partition(":")[0] for one in plant.writer.call(problems)] == ["pulled"]
+
+
+def test_month_waits_for_both_people(plant: Plant, centre: SmallCentre, syncing: Syncing, people: People) -> None:
+    measure(plant, 5)
+    syncing.round()
+    people.declare()
+    del centre.log[-1]
+    assert syncing.round().months == 0
+    signed = plant.writer.call(lambda store: sign_declared_months(store, plant.pipeline.signer, plant.folder))
+    assert (signed, plant.writer.call(problems)) == ([], [])
