@@ -182,8 +182,10 @@ def status(config: Path, as_json: bool) -> None:
     click.echo(
         say(
             f"网关 {facts['gateway']}，企业 {facts['plant']}，第 {facts['epoch']} 期；声明 {facts['statements']} 条，"
-            f"待上传 {facts['waiting']}，回执 {facts['receipts']}；读数 {facts['readings']} 个，未封存 {facts['open_readings']}",
-            f"gateway {facts['gateway']}, plant {facts['plant']}, epoch {facts['epoch']}; statements {facts['statements']},"
+            f"待上传 {facts['waiting']}，回执 {facts['receipts']}；"
+            f"读数 {facts['readings']} 个，未封存 {facts['open_readings']}",
+            f"gateway {facts['gateway']}, plant {facts['plant']}, epoch {facts['epoch']};"
+            f" statements {facts['statements']},"
             f" waiting {facts['waiting']}, receipts {facts['receipts']}; readings {facts['readings']},"
             f" not sealed {facts['open_readings']}",
         )
@@ -227,7 +229,8 @@ def import_(config: Path, file: Path, map_path: Path, as_json: bool) -> None:
         return
     click.echo(
         say(
-            f"{result.file}: {result.rows} 行，新读数 {result.stored}，已有 {result.already}，封存 {result.segments} 段",
+            f"{result.file}: {result.rows} 行，新读数 {result.stored}，已有 {result.already}，"
+            f"封存 {result.segments} 段",
             f"{result.file}: {result.rows} rows, {result.stored} new readings, {result.already} known already,"
             f" {result.segments} segments sealed",
         )
@@ -300,8 +303,8 @@ def check(config: Path, repair: bool, as_json: bool) -> None:
     else:
         click.echo(
             say(
-                f"核对了 {report.readings} 个读数、{report.tiles} 个数据块、{report.segments} 段、{report.statements} 条声明；"
-                f"修复 {report.repaired}，发现问题 {len(report.faults)}",
+                f"核对了 {report.readings} 个读数、{report.tiles} 个数据块、{report.segments} 段、"
+                f"{report.statements} 条声明；修复 {report.repaired}，发现问题 {len(report.faults)}",
                 f"checked {report.readings} readings, {report.tiles} tiles, {report.segments} segments,"
                 f" {report.statements} statements; repaired {report.repaired}, faults {len(report.faults)}",
             )

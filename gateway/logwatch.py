@@ -81,7 +81,7 @@ def verified_head(
 
 
 class RemoteTiles:
-    """Tiles of the log over HTTP. Full tiles never change and are kept; a partial one that is gone is cut from the full."""
+    """Tiles of the log over HTTP: full ones never change and are kept, a partial one may be cut from the full."""
 
     def __init__(self, uplink: Uplink) -> None:
         self._uplink = uplink

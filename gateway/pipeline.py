@@ -101,9 +101,9 @@ class Pipeline:
 
     def _open(self, store: Store) -> None:
         ReadingTree(store, self.raw, self.signer.identity.epoch, _no_salt).verify_edge()
-        ensure_open(store, self.signer, SOFTWARE)
+        is_new_epoch = ensure_open(store, self.signer, SOFTWARE)
         for channel in self.judge.channels.values():
-            if not is_declared(store, channel):
+            if is_new_epoch or not is_declared(store, channel):
                 statement = append_event(store, self.signer, "config", channel.config_data())
                 remember_channel(store, channel, statement.sid)
         self.judge.resume(store)

@@ -1,5 +1,6 @@
-"""One round with the centre: look at its log, push, pull, answer wants, sign months. Blocking; runs beside the event loop.
+"""One round with the centre: look at its log, push, pull, answer wants, sign months.
 
+Blocking; runs beside the event loop.
 Nothing is acknowledged without a receipt that was verified against the trusted log key, the statement's own bytes and
 the log's history. Every failure leaves the queue as it was; sending again is always right.
 """

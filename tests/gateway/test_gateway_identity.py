@@ -138,7 +138,7 @@ def test_wrong_profile_file_names_line_and_key(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text("profile: own\nversion: 1\npiont: {}\n", "utf-8")
     path = tmp_path / "site.toml"
     path.write_text(DEVICE.replace("eastron-sdm630", "own.yaml"), "utf-8")
-    with pytest.raises(MisuseError, match="own.yaml:"):
+    with pytest.raises(MisuseError, match=r"own\.yaml:"):
         load_catalogue(path)
 
 
