@@ -20,9 +20,7 @@ import click
 
 from cunzheng.lang import say
 
-_OUR_PACKAGES = frozenset(
-    {"accounting", "cunzheng", "device_profiles", "evidence", "gateway", "sync", "webapp"}
-)
+_OUR_PACKAGES = frozenset({"accounting", "cunzheng", "device_profiles", "evidence", "gateway", "sync", "webapp"})
 
 
 class ExitCode(IntEnum):

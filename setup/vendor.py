@@ -53,9 +53,7 @@ def read_checked(file: VendoredFile, node_modules: Path) -> bytes:
         raise VendorError(f"{file.package}: version {version}, but setup/vendor.json names {file.version}")
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
-        raise VendorError(
-            f"{file.package}/{file.source}: sha256 {found}, but setup/vendor.json names {file.sha256}"
-        )
+        raise VendorError(f"{file.package}/{file.source}: sha256 {found}, but setup/vendor.json names {file.sha256}")
     return content
 
 
