@@ -52,7 +52,7 @@ def line_chart(points: Sequence[Point], *, start: datetime, end: datetime, zone:
     scale = _scale(shown, start, end)
     parts = [_grid(scale, zone)]
     accepted = [point for point in shown if point.accepted]
-    for run in _runs(accepted):
+    for run in (_thin(run, scale) for run in _runs(accepted)):
         if len(run) == 1:
             parts.append(
                 f'<circle class="dot" cx="{scale.x(run[0].time):.1f}" cy="{scale.y(run[0].value):.1f}" r="1.8"/>'
@@ -98,6 +98,24 @@ def _runs(points: Sequence[Point]) -> list[list[Point]]:
             runs.append([])
         runs[-1].append(later)
     return runs
+
+
+def _thin(run: list[Point], scale: _Scale) -> list[Point]:
+    """Keep what the eye can tell apart: of each column of the picture the first, lowest, highest and last point."""
+    if len(run) <= WIDTH:
+        return run
+    columns: dict[int, list[Point]] = {}
+    for point in run:
+        columns.setdefault(int(scale.x(point.time)), []).append(point)
+    kept: list[Point] = []
+    for column in columns.values():
+        extremes = (column[0], min(column, key=_value), max(column, key=_value), column[-1])
+        kept += sorted({point.time: point for point in extremes}.values(), key=lambda point: point.time)
+    return kept
+
+
+def _value(point: Point) -> Decimal:
+    return point.value
 
 
 def _grid(scale: _Scale, zone: tzinfo) -> str:

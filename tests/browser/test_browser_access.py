@@ -37,7 +37,7 @@ CHECK = (Path(__file__).parent / "access_check.js").read_text(encoding="utf-8")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A served centre that these tests only read."""
     folder: Path = tmp_path_factory.mktemp("centre")
-    center = world.make_center(folder)
+    center = world.copy_center(folder)
     world.fill(center, hours=6)
     world.add_live(center)
     with world.serving(create_app(center.settings, center=center)) as base:

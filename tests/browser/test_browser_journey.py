@@ -67,7 +67,7 @@ class Site:
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """A centre with a month of hours, served on a free port."""
-    center = world.make_center(tmp_path)
+    center = world.copy_center(tmp_path)
     gateway = world.fill(center)
     world.add_live(center)
     pictures = Path(os.environ.get("CUNZHENG_SCREENSHOTS", tmp_path))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -221,17 +225,32 @@ def raw_side(index: int) -> str:
     return RawSide(raw=f"{index:04x} 41a0", received=time_text(START + timedelta(minutes=15 * index))).to_text()
 
 
+SETTINGS = {
+    "data_dir": "data",
+    "log": {"origin": "log.example/evidence"},
+    "web": {"secure_cookies": False},
+    "limits": {"login_per_minute": 1000},
+}
+
+
+@cache
+def _template() -> Path:
+    """One initialised centre for the whole run, to be copied: hashing passwords takes its time."""
+    folder = Path(tempfile.mkdtemp(prefix="cunzheng-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    make_center(folder).database.close()
+    return folder
+
+
+def copy_center(folder: Path) -> Center:
+    """Give a test its own copy of an initialised centre."""
+    shutil.copytree(_template() / "data", folder / "data")
+    return Center.open(from_mapping(SETTINGS, folder))
+
+
 def make_center(folder: Path) -> Center:
     """Initialise a centre with two plants and people of every role."""
-    settings = from_mapping(
-        {
-            "data_dir": "data",
-            "log": {"origin": "log.example/evidence"},
-            "web": {"secure_cookies": False},
-            "limits": {"login_per_minute": 1000},
-        },
-        folder,
-    )
+    settings = from_mapping(SETTINGS, folder)
     administration.initialise(settings)
     center = Center.open(settings)
     administration.add_plant(center, jcs(plan()))

@@ -27,7 +27,7 @@ def due_words(due: datetime, now: datetime, *, is_settled: bool) -> tuple[str, s
         return _("settled"), "good"
     left = due - now
     if left < timedelta(0):
-        days = -left // timedelta(days=1)
+        days = -(left // timedelta(days=1))
         return ngettext("overdue by %(num)d day", "overdue by %(num)d days", int(days)), "bad"
     days = left // timedelta(days=1)
     return ngettext("%(num)d day left", "%(num)d days left", int(days)), "warn" if left < SOON else "good"

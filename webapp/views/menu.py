@@ -32,8 +32,15 @@ def prepare(app: Flask) -> None:
             "main_menu": main_menu,
             "htmx_path": path and url_for("static", filename=path),
             "person_name": person_name(),
+            "site_notice": site_notice(app),
         }
     )
+
+
+def site_notice(app: Flask) -> str:
+    """Return what every page must say, if anything: `SITE_NOTICE` of the configuration, in both languages."""
+    notice = app.config.get("SITE_NOTICE") or {}
+    return pick(notice.get("zh", ""), notice.get("en", ""))
 
 
 def person_name() -> str:

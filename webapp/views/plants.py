@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, redirect, render_template, url_for
+from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user, login_required
@@ -23,6 +23,7 @@ from webapp.models import LiveSample, Plant
 from webapp.views.access import account, plant_of, plants_of
 from webapp.views.deadline import due_day
 from webapp.views.plan_names import channel_names
+from webapp.views.slices import Slice
 
 blueprint = Blueprint("plants", __name__)
 SHOWN = timedelta(hours=24)
@@ -78,7 +79,7 @@ class HourValues:
 
 @dataclass(frozen=True)
 class LiveChannel:
-    """The newest live value of a channel, and its last day."""
+    """The newest live value of a channel."""
 
     id: str
     name: str
@@ -88,6 +89,14 @@ class LiveChannel:
     time: datetime
     age: timedelta
     is_old: bool
+
+
+@dataclass(frozen=True)
+class ChannelDay:
+    """A channel's last 24 hours, drawn and as a table."""
+
+    name: str
+    unit: str
     chart: Markup
     table: list[HourValues]
 
@@ -107,14 +116,22 @@ def home() -> ResponseReturnValue:
 @blueprint.get("/plants")
 @login_required
 def index() -> ResponseReturnValue:
-    """List the plants of this person, with gateways and newest month."""
+    """List the plants of this person, with gateways and newest month; a page at a time."""
     center = current_center()
+    wanted = request.args.get("q", "").strip()
     with center.database.reading() as db:
+        found = [plant for plant in plants_of(db) if _matches(plant, wanted)]
+        shown = Slice.of(found, request.args.get("page", 1, type=int))
         rows = [
             PlantRow(plant, _gateways(db, plant, center.now()), next(iter(_months(db, plant)), None))
-            for plant in plants_of(db)
+            for plant in shown.rows
         ]
-    return render_template("plants/list.html", rows=rows)
+    return render_template("plants/list.html", rows=rows, slice=shown, wanted=wanted)
+
+
+def _matches(plant: Plant, wanted: str) -> bool:
+    texts = (plant.id, plant.name_zh, plant.name_en, plant.region)
+    return any(wanted.casefold() in text.casefold() for text in texts)
 
 
 @blueprint.get("/plants/<plant>")
@@ -130,6 +147,7 @@ def show(plant: str) -> ResponseReturnValue:
             months=_months(db, row),
             gateways=_gateways(db, row, center.now()),
             channels=_live(db, row, center.now()),
+            series=_series(db, row, center.now()),
             checkpoint=store_log.last_checkpoint(db),
             may_enter=account().role in PLANT_ROLES,
         )
@@ -143,6 +161,16 @@ def live(plant: str) -> ResponseReturnValue:
     with center.database.reading() as db:
         row = plant_of(db, plant)
         return render_template("plants/live.html", plant=row, channels=_live(db, row, center.now()))
+
+
+@blueprint.get("/plants/<plant>/history")
+@login_required
+def history(plant: str) -> ResponseReturnValue:
+    """Show the last 24 hours alone: what htmx fetches now and then."""
+    center = current_center()
+    with center.database.reading() as db:
+        row = plant_of(db, plant)
+        return render_template("plants/history.html", plant=row, series=_series(db, row, center.now()))
 
 
 def _months(db: Session, plant: Plant) -> list[MonthRow]:
@@ -185,25 +213,29 @@ def _gateways(db: Session, plant: Plant, now: datetime) -> list[GatewayRow]:
 
 def _live(db: Session, plant: Plant, now: datetime) -> list[LiveChannel]:
     names = channel_names(db, plant)
-    channels = []
-    for sample in store_readings.latest(db, plant.id):
-        series = store_readings.series(db, plant.id, sample.channel, now - SHOWN)
-        name = names.get(sample.channel, sample.channel)
-        channels.append(
-            LiveChannel(
-                id=sample.channel,
-                name=name,
-                value=sample.value,
-                unit=sample.unit,
-                flag=sample.flag,
-                time=sample.time,
-                age=now - sample.time,
-                is_old=now - sample.time > OLD_AFTER,
-                chart=_chart(series, name, plant, now),
-                table=_by_hour(series, plant),
-            )
+    return [
+        LiveChannel(
+            id=sample.channel,
+            name=names.get(sample.channel, sample.channel),
+            value=sample.value,
+            unit=sample.unit,
+            flag=sample.flag,
+            time=sample.time,
+            age=now - sample.time,
+            is_old=now - sample.time > OLD_AFTER,
         )
-    return channels
+        for sample in store_readings.latest(db, plant.id)
+    ]
+
+
+def _series(db: Session, plant: Plant, now: datetime) -> list[ChannelDay]:
+    days = []
+    for channel in _live(db, plant, now):
+        samples = store_readings.series(db, plant.id, channel.id, now - SHOWN)
+        if samples:
+            chart = _chart(samples, channel.name, plant, now)
+            days.append(ChannelDay(channel.name, channel.unit, chart, _by_hour(samples, plant)))
+    return days
 
 
 def _chart(series: Sequence[LiveSample], name: str, plant: Plant, now: datetime) -> Markup:

@@ -26,6 +26,7 @@ from webapp.views.keys import key_of
 from webapp.views.month_page import MonthView, body_of, review_level
 from webapp.views.month_words import is_settled, turn_of
 from webapp.views.months import month_view
+from webapp.views.slices import Slice
 from webapp.views.submitting import submit_page
 
 blueprint = Blueprint("review", __name__)
@@ -68,7 +69,8 @@ def queue() -> ResponseReturnValue:
     show = request.args.get("show", "todo" if groups["todo"] else "all")
     names = {"todo": _("To do"), "open": _("In progress"), "all": _("All")}
     tabs = [(key, names[key], len(group)) for key, group in groups.items()]
-    return render_template("review/queue.html", rows=groups.get(show, rows), tabs=tabs, show=show)
+    shown = Slice.of(groups.get(show, rows), request.args.get("page", 1, type=int))
+    return render_template("review/queue.html", rows=shown.rows, slice=shown, tabs=tabs, show=show)
 
 
 @blueprint.route("/plants/<plant>/months/<period>/review", methods=["GET", "POST"])

@@ -1,0 +1,228 @@
+"""What the pages say as a month moves on: whose turn it is, what came back, what is not yet due."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from flask.testing import FlaskClient
+
+from sync import PushItem, Status
+from tests.webapp import views_world as world
+from webapp import create_app, drafts
+from webapp.center import Center
+from webapp.charts import Point, line_chart
+from webapp.submission import submit
+from webapp.views.deadline import due_day, due_words
+from webapp.views.slices import ROWS, Slice
+
+PLANT = f"/plants/{world.PLANT}"
+MONTH = f"{PLANT}/months/{world.PERIOD}"
+
+
+class Month:
+    """A month and the people who sign in it; each step checks that the log took it."""
+
+    def __init__(self, folder: Path, *, has_gateway: bool = True) -> None:
+        self.center: Center = world.copy_center(folder)
+        self.gateway = world.fill(self.center, hours=3) if has_gateway else None
+        self.people: dict[str, world.Person] = {}
+        self.app = create_app(self.center.settings, center=self.center)
+        self.subject = self.after = ""
+
+    def person(self, name: str) -> world.Person:
+        """Somebody with a registered key."""
+        if name not in self.people:
+            self.people[name] = world.Person(self.center, name)
+            assert self.people[name].enrol() is None
+        return self.people[name]
+
+    def put(self, jws: str) -> str:
+        """Log a statement."""
+        result = submit(self.center, [PushItem(jws)])[0]
+        assert result.status is Status.LOGGED, result
+        return result.sid
+
+    def declare(self, rev: int = 1) -> None:
+        """Declare by both, and sign by the gateway when there is one."""
+        draft = drafts.compose(self.center, world.PLANT, world.PERIOD)
+        common: dict[str, Any] = {
+            "kind": "declare", "plant": world.PLANT, "period": world.PERIOD, "rev": rev, "subjects": draft.subjects,
+        }  # fmt: skip
+        first = self.put(self.person("li.na").sign(**common, role="technician", after=None))
+        second = self.put(self.person("wang.jun").sign(**common, role="responsible", after=first))
+        self.subject = self.after = second
+        if self.gateway is not None:
+            month = self.gateway.sign_month((first, second), draft.subjects, draft.cover)
+            self.subject = self.after = month.sid
+
+    def review(self, level: str, decision: str, note: str = "") -> None:
+        """Decide at a level."""
+        jws = self.person(level).sign(
+            kind="review", plant=world.PLANT, level=level, subject=self.subject, decision=decision, after=self.after,
+            report="0" * 64, note=note, anchor=None,
+        )  # fmt: skip
+        self.after = self.put(jws)
+
+    def client(self, name: str) -> FlaskClient:
+        """Log in as somebody who reads English."""
+        client = self.app.test_client()
+        client.set_cookie("lang", "en")
+        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/login").text)
+        assert found is not None
+        answer = client.post("/login", data={"csrf_token": found[1], "name": name, "password": world.PASSWORD})
+        assert answer.status_code == 303
+        return client
+
+
+def test_each_person_is_told_when_it_is_their_turn(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    assert "Your turn: check the figures" in month.client("li.na").get(MONTH).text
+    assert "Your turn" not in month.client("wang.jun").get(MONTH).text
+    month.declare()
+    assert "Your turn" not in month.client("li.na").get(MONTH).text
+    assert "Your turn: review this month." in month.client("city").get(MONTH).text
+    assert "Your turn" not in month.client("province").get(MONTH).text
+    assert month.client("province").get(f"{MONTH}/review").status_code == 303
+    month.review("city", "approve")
+    assert "Your turn: review this month." in month.client("province").get(MONTH).text
+    month.review("province", "approve")
+    page = month.client("li.na").get(MONTH).text
+    assert page.count('<li class="done">') == 6
+    assert "settled" in page
+
+
+def test_a_returned_month_says_why_and_may_be_declared_again(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    month.review("city", "return", "correct the scrap weight until the 20th")
+    client = month.client("li.na")
+    page = client.get(MONTH).text
+    assert "returned for correction" in page
+    assert "correct the scrap weight until the 20th" in page
+    assert "Your turn: check the figures" in page
+    declare = client.get(f"{MONTH}/declare")
+    assert declare.status_code == 200
+    assert "&#34;rev&#34;:2" in declare.text
+    queue = month.client("city").get("/review?show=all").text
+    assert "returned for correction" in queue
+
+
+def test_a_query_keeps_the_turn_with_the_reviewer(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    month.review("city", "query", "please show meter E-4711")
+    page = month.client("city").get(MONTH).text
+    assert "on-site check wanted" in page
+    assert "Your turn: review this month." in page
+    assert month.client("city").get(f"{MONTH}/review").status_code == 200
+
+
+def test_a_return_without_a_note_is_not_taken(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    client = month.client("city")
+    page = client.get(f"{MONTH}/review").text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
+    assert token is not None
+    assert not re.search(r'name="decision"[^>]*checked', page)
+    data = {"csrf_token": token[1], "decision": "return", "note": " ", "statement": "x"}
+    answer = client.post(f"{MONTH}/review", data=data)
+    assert answer.status_code == 422
+    assert "Write a note" in answer.text
+
+
+def test_the_review_page_says_what_only_waits_for_approval(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    page = month.client("city").get(f"{MONTH}/review").text
+    assert "consistent; approvals outstanding" in page
+    report = re.search(rf'href="({PLANT}/content/[0-9a-f]{{64}})"', page)
+    assert report is not None
+    assert month.client("city").get(report[1]).json
+
+
+def test_a_plant_without_gateway_goes_from_declaration_to_review(tmp_path: Path) -> None:
+    month = Month(tmp_path, has_gateway=False)
+    jws = month.person("li.na").sign(
+        kind="ledger", plant=world.PLANT, param="scrap", period=world.PERIOD, value="12.50", unit="t",
+        mode="measured", source="x", subjects=[],
+    )  # fmt: skip
+    month.put(jws)
+    month.declare()
+    page = month.client("city").get(MONTH).text
+    assert "Gateway signature" not in page
+    assert "Your turn: review this month." in page
+
+
+def test_a_running_month_cannot_be_declared(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    period = f"{datetime.now(ZoneInfo('Asia/Shanghai')):%Y-%m}"
+    client = month.client("li.na")
+    assert "still running" in client.get(f"{PLANT}/months/{period}").text
+    assert client.get(f"{PLANT}/months/{period}/declare").status_code == 303
+
+
+def test_too_many_logins_are_told_to_wait(tmp_path: Path) -> None:
+    center = world.copy_center(tmp_path)
+    limits = center.settings.limits.model_copy(update={"login_per_minute": 3})
+    settings = center.settings.model_copy(update={"limits": limits})
+    client = create_app(settings, center=Center.open(settings)).test_client()
+    client.set_cookie("lang", "en")
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/login").text)
+    assert found is not None
+    data = {"csrf_token": found[1], "name": "li.na", "password": "wrong password"}
+    answers = [client.post("/login", data=data, environ_base={"REMOTE_ADDR": "192.0.2.77"}) for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+    assert "Wait a minute" in answers[-1].text
+
+
+def test_a_notice_of_the_site_stands_on_every_page(tmp_path: Path) -> None:
+    center = world.copy_center(tmp_path)
+    app = create_app(center.settings, center=center)
+    app.config["SITE_NOTICE"] = {"zh": "演示数据", "en": "Demonstration data"}
+    client = app.test_client()
+    assert "演示数据" in client.get("/login").text
+    client.set_cookie("lang", "en")
+    assert "Demonstration data" in client.get("/login").text
+
+
+@pytest.mark.parametrize(
+    ("now", "settled", "words", "kind"),
+    [
+        ("2026-05-01T00:00:00+08:00", False, "9 days left", "good"),
+        ("2026-05-09T00:00:00+08:00", False, "1 day left", "warn"),
+        ("2026-05-11T00:00:01+08:00", False, "overdue by 1 day", "bad"),
+        ("2026-06-11T00:00:01+08:00", True, "settled", "good"),
+    ],
+)
+def test_the_deadline_is_said_in_words(tmp_path: Path, now: str, settled: bool, words: str, kind: str) -> None:
+    due = due_day("2026-03", "Asia/Shanghai")
+    assert due == datetime.fromisoformat("2026-05-10T23:59:59+08:00")
+    center = world.copy_center(tmp_path)
+    app = create_app(center.settings, center=center)
+    with app.test_request_context("/", headers={"Cookie": "lang=en"}):
+        assert due_words(due, datetime.fromisoformat(now), is_settled=settled) == (words, kind)
+
+
+@pytest.mark.parametrize(("page", "expected"), [(1, (0, 50)), (3, (100, 120)), (99, (100, 120)), (-5, (0, 50))])
+def test_a_long_list_is_shown_in_pages(page: int, expected: tuple[int, int]) -> None:
+    shown = Slice.of(range(2 * ROWS + 20), page)
+    assert (shown.rows[0], shown.rows[-1] + 1) == expected
+    assert shown.pages == 3
+    assert Slice.of([], 1).pages == 1
+
+
+def test_a_minute_series_is_drawn_small_and_keeps_its_extremes() -> None:
+    end = datetime(2026, 3, 2, tzinfo=UTC)
+    points = [
+        Point(time=end - timedelta(seconds=5 * n), value=Decimal(1000 if n == 7000 else n % 10)) for n in range(17_280)
+    ]
+    drawn = str(line_chart(points, start=end - timedelta(days=1), end=end, zone=ZoneInfo("UTC"), label="x"))
+    assert len(drawn) < 40_000
+    assert ",12.0" in drawn  # the one high value reaches the top of the frame
