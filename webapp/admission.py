@@ -13,15 +13,15 @@ from zoneinfo import ZoneInfo
 
 from evidence.encoding import parse_time
 from evidence.errors import Code, EvidenceError
-from evidence.registry import Registry
+from evidence.registry import KeyEntry, Registry
 from evidence.statement import Statement, check_payload, parse, parse_envelope
 from evidence.verify_month import Signed
 from evidence.verify_statement import check_key_index, check_role
 from sync import Decision, Known, Link, decide
-from webapp import chain_rules, keyring, kind_rules, month_files, store_keys, store_log, store_plants
+from webapp import chain_rules, keyring, kind_rules, month_files, store_log, store_plants
 from webapp.log import Turn
 from webapp.log_entries import periods_of, row_of
-from webapp.models import ForkEvidence, HeldStatement
+from webapp.models import ForkEvidence, GatewayChain, HeldStatement, Plant
 from webapp.refusal import Held, Logged, Outcome, Refused
 
 FUTURE_TOLERANCE = timedelta(minutes=5)
@@ -36,6 +36,10 @@ class Admission:
         self.turn = turn
         self._session = turn.session
         self._origin = origin
+        # Looked up once a turn; keys change only by what this turn appends.
+        self._keys: dict[str, KeyEntry] = {}
+        self._plants: dict[str, Plant | None] = {}
+        self._heads: dict[tuple[str, int], GatewayChain] = {}
 
     def admit(self, jws: str, consistency: Sequence[str] | None = None) -> Outcome:
         """Log a statement, or say why not; a refusal leaves everything as it was."""
@@ -66,18 +70,26 @@ class Admission:
         return Logged(statement.sid, self.append(statement), is_new=True)
 
     def _check_signer(self, statement: Statement) -> Signed:
-        entry = store_keys.find(self._session, statement.kid)
-        if entry is None:
-            raise EvidenceError(Code.KEY_UNKNOWN, f"key {statement.kid[:12]} is not in the registry")
+        entry = self._key(statement.kid)
         statement.verify_signature(entry.public)
         check_payload(statement)
         if statement.kind == "key" and statement.payload["op"] == "enrol":
             raise EvidenceError(Code.ROLE, "a key is enrolled with the nonce of an invitation only")
-        plant = store_plants.find(self._session, statement.plant)
+        plant = self._plant(statement.plant)
         plants = [] if plant is None else [store_plants.entry(plant)]
         check_role(statement, entry, Registry.of([entry], plants))
         check_key_index(entry, self.turn.size)
         return Signed(statement, entry, None)
+
+    def _key(self, kid: str) -> KeyEntry:
+        if kid not in self._keys:
+            self._keys[kid] = month_files.signer_of(self._session, kid)
+        return self._keys[kid]
+
+    def _plant(self, plant: str) -> Plant | None:
+        if plant not in self._plants:
+            self._plants[plant] = store_plants.find(self._session, plant)
+        return self._plants[plant]
 
     def _check_time_and_anchor(self, signed: Signed) -> None:
         if parse_time(signed.payload["t"]) > self.turn.now + FUTURE_TOLERANCE:
@@ -157,16 +169,19 @@ class Admission:
         periods = self._periods(statement)
         index = self.turn.append(row_of(statement), periods)
         if "gw" in statement.payload:
-            chain_rules.fold(self._session, statement)
+            head = chain_rules.fold(self._session, statement)
+            # Kept so that the session does not forget the row between two statements of a batch.
+            self._heads[head.gw, head.epoch] = head
         if statement.kind == "key":
             keyring.fold(self._session, statement, index)
+            self._keys.clear()
         if statement.kind in month_files.KINDS:
             for period in periods:
                 month_files.refresh_state(self._session, statement.plant, period, self.turn.now)
         return index
 
     def _periods(self, statement: Statement) -> set[str]:
-        plant = store_plants.find(self._session, statement.plant)
+        plant = self._plant(statement.plant)
         if plant is None:
             return set()
         reviewed = month_files.reviewed_period(self._session, statement) if statement.kind == "review" else None

@@ -79,6 +79,7 @@ def _admit(center: Center, signer: Signer) -> Gateway:
     if GATEWAY not in signer.entry.roles:
         raise RequestRefusedError("ROLE", "this key is not a gateway's")
     with center.database.writing() as session:
+        store_keys.forget_nonces(session, center.now())
         if not store_keys.burn(session, signer.entry.kid, signer.nonce, signer.expires):
             raise RequestRefusedError("NONCE_USED", "this request was received before; sign a new one")
         gateway = store_plants.find_gateway(session, signer.entry.owner_id)

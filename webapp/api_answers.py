@@ -60,6 +60,11 @@ def handle_errors(blueprint: Blueprint) -> None:
         logger.error("database failed error=%s", type(error).__name__, exc_info=error)
         return refusal(503, "DATABASE", "the database did not answer; try again")
 
+    @blueprint.errorhandler(OSError)
+    def _storage(error: OSError) -> Response:
+        logger.error("storage failed error=%s", error.strerror, exc_info=error)
+        return refusal(503, "STORAGE", "the centre could not write; try again")
+
     @blueprint.errorhandler(LogRefusedError)
     def _log(error: LogRefusedError) -> Response:
         logger.critical("log refused detail=%s", error.en)

@@ -59,8 +59,8 @@ def _check_tree(statement: Statement, head: GatewayChain | None, consistency: Se
     verify_consistency(end, tree["end"], path, bytes.fromhex(head.tree_root), bytes.fromhex(tree["root"]))
 
 
-def fold(session: Session, statement: Statement) -> None:
-    """Move the head of the chain to a statement that was logged."""
+def fold(session: Session, statement: Statement) -> GatewayChain:
+    """Move the head of the chain to a statement that was logged; gives the head."""
     payload = statement.payload
     old = store_plants.chain(session, payload["gw"], payload["epoch"])
     tree = payload.get("tree")
@@ -77,4 +77,4 @@ def fold(session: Session, statement: Statement) -> None:
         boot=payload["clk"]["boot"],
         mono=payload["clk"]["mono"],
     )
-    store_plants.save_chain(session, head)
+    return store_plants.save_chain(session, head)

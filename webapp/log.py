@@ -91,7 +91,10 @@ class Log:
             answer = decide(turn)
             if not turn.appended:
                 return answer
-            written = self._write_tiles(start, turn.appended)
+            try:
+                written = self._write_tiles(start, turn.appended)
+            except FileNotFoundError as error:
+                raise self._stopped(error) from error
             text = self._sign(session, start, turn)
             store_log.set_size(session, turn.size)
         self.publish(text)
@@ -137,11 +140,7 @@ class Log:
             if last is not None:
                 verify_consistency(last.size, turn.size, tree.consistency(last.size), bytes.fromhex(last.root), root)
         except (EvidenceError, OSError) as error:
-            raise LogRefusedError(
-                f"日志 {self.origin} 的哈希块与上次签名的检查点不一致（{error}）；请停机并运行 cunzheng center check",
-                f"tiles of log {self.origin} do not continue the last signed checkpoint ({error}); "
-                "stop the centre and run cunzheng center check",
-            ) from error
+            raise self._stopped(error) from error
         if (0 if last is None else last.size) != start:
             raise LogRefusedError(
                 f"数据库中的日志大小 {start} 与上次签名的检查点不同；请从完整备份恢复",
@@ -151,6 +150,13 @@ class Log:
         text = sign_checkpoint(self.origin, turn.size, root, self._key)
         store_log.add_checkpoint(session, turn.size, root, text, turn.now)
         return text
+
+    def _stopped(self, error: Exception) -> LogRefusedError:
+        return LogRefusedError(
+            f"日志 {self.origin} 的哈希块与上次签名的检查点不一致（{error}）；请停机并运行 center check",
+            f"tiles of log {self.origin} do not continue the last signed checkpoint ({error}); "
+            "stop the centre and run center check",
+        )
 
     # --- publishing and proving --------------------------------------------------------------------
 

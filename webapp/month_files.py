@@ -22,7 +22,14 @@ def month_file(session: Session, plant: str, period: str) -> MonthFile:
     kinds: dict[str, list[Signed]] = {kind: [] for kind in KINDS}
     for row in store_log.period_entries(session, plant, period, KINDS):
         kinds[row.kind].append(signed_of(session, row))
-    return MonthFile(plant, period, tuple(kinds["declare"]), tuple(kinds["month"]), tuple(kinds["review"]))
+    return MonthFile(
+        plant,
+        period,
+        tuple(kinds["declare"]),
+        tuple(kinds["month"]),
+        tuple(kinds["review"]),
+        has_gateway(session, plant),
+    )
 
 
 def signed_of(session: Session, row: LogEntry) -> Signed:

@@ -27,6 +27,7 @@ class MonthFile:
     declares: tuple[Signed, ...] = ()
     months: tuple[Signed, ...] = ()
     reviews: tuple[Signed, ...] = ()
+    has_gateway: bool = True
 
     @property
     def newest(self) -> Signed | None:
@@ -42,11 +43,12 @@ class MonthFile:
     @property
     def submitted(self) -> Signed | None:
         """What is reviewed: the month statement, or without a gateway the responsible person's declaration."""
-        return self.newest or self._submission_without_gateway()
-
-    def _submission_without_gateway(self) -> Signed | None:
+        if self.newest is not None:
+            return self.newest
         reviewed = {review.payload["subject"] for review in self.reviews}
-        return next((one for one in reversed(self.declares) if one.sid in reviewed), None)
+        final = [one for one in self.declares if one.payload["role"] != TECHNICIAN]
+        # Reviewed without a gateway once, it stays submitted when a gateway comes later.
+        return next((one for one in reversed(final) if not self.has_gateway or one.sid in reviewed), None)
 
     def declare(self, sid: str) -> Signed | None:
         """Find a declaration."""

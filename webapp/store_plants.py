@@ -78,10 +78,9 @@ def newest_epoch(session: Session, gw: str) -> int:
     return session.scalar(query) or 0
 
 
-def save_chain(session: Session, head: GatewayChain) -> None:
-    """Write the head of a chain."""
-    session.merge(head)
-    session.flush()
+def save_chain(session: Session, head: GatewayChain) -> GatewayChain:
+    """Write the head of a chain; gives the row as the session holds it."""
+    return session.merge(head)
 
 
 # --- invitations -----------------------------------------------------------------------------------

@@ -81,7 +81,8 @@ class Wire:
 
 def run(count: int, wire: Wire, limits: Limits) -> tuple[Centre, dict[str, str]]:
     """Send `count` statements; give the centre and the receipts the gateway stored."""
-    centre, receipts = Centre(), {}
+    centre = Centre()
+    receipts: dict[str, str] = {}
     queue = [Pending(f"s{number}", f"s{number}") for number in range(1, count + 1)]
     sender, now = Sender(limits), START
     for _ in range(100_000):

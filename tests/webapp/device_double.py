@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -143,10 +147,23 @@ class Device:
         return TileAnswer(**{**answer, **changes})
 
 
+@cache
+def _template() -> Path:
+    """A fresh centre on SQLite, made once and copied for each test."""
+    folder = Path(tempfile.mkdtemp(prefix="cunzheng-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    settings = from_mapping({"data_dir": "data", "log": {"origin": "log.example/evidence"}}, folder)
+    administration.initialise(settings)
+    return folder
+
+
 def bare_center(folder: Path, **sections: dict[str, Any]) -> Center:
     """A centre with one steel plant and nobody in it."""
     settings = from_mapping({"data_dir": "data", "log": {"origin": "log.example/evidence"}, **sections}, folder)
-    administration.initialise(settings)
+    if settings.database_url.startswith("sqlite"):
+        shutil.copytree(_template() / "data", settings.data_dir)
+    else:
+        administration.initialise(settings)
     center = Center.open(settings)
     administration.add_plant(center, jcs(plan()))
     return center

@@ -89,7 +89,13 @@ def test_statements_come_in_and_receipts_go_out(site: Site) -> None:
 
 def test_body_other_than_signed_is_refused(site: Site) -> None:
     body = Push((site.device.event(),)).to_json().encode()
-    assert code_of(site.caller.call("POST", "/api/v1/statements", body, sent=body + b" ")) == (401, "DIGEST")
+    for sent in (body + b" ", body[:-1], b"{}"):
+        assert code_of(site.caller.call("POST", "/api/v1/statements", body, sent=sent)) == (401, "DIGEST")
+
+
+def test_body_that_was_cut_off_is_noticed(site: Site) -> None:
+    body = Push((site.device.event(),)).to_json().encode()
+    assert code_of(site.caller.call("POST", "/api/v1/statements", body, sent=b"")) == (401, "DIGEST")
 
 
 def test_request_sent_twice_is_refused_and_nothing_burns_early(site: Site) -> None:

@@ -293,3 +293,12 @@ def _append_and_note(settings: Settings, path: str) -> None:
         while True:
             for result in submit(center, [device.event()]):
                 file.write(f"{result.sid} {Receipt.from_text(result.receipt or '').index}\n")
+
+
+def test_missing_tiles_stop_a_running_log_and_a_restart_mends_them(center: Center, device: Device) -> None:
+    log_all(center, [device.event() for _ in range(3)])
+    shutil.rmtree(center.log.folder / "tile")
+    item = device.event()
+    with pytest.raises(LogRefusedError):
+        submit(center, [item])
+    log_all(reopened(center.settings), [item])

@@ -405,3 +405,22 @@ def test_late_readings_make_a_supplement_and_change_no_signed_month(chain: Chain
     assert row is not None
     assert draft.body_sha256 != again.body_sha256
     assert any(issue["code"] == "SUPPLEMENT" for issue in body["issues"]), body["issues"]
+
+
+def test_a_plant_without_a_gateway_submits_by_its_second_declaration(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounts, "hash_password", lambda password: "no login in these tests")
+    chain = Chain(bare_center(tmp_path))
+    logged(chain.ledger("scrap", "100.5"))
+    draft = drafts.compose(chain.center, "P-0001", PERIOD)
+    first = logged(chain.declare("tech", draft))
+    second = logged(chain.declare("resp", draft, first))
+    assert chain.status() == "signed"
+    assert chain.declare("tech", draft).code == "PERIOD_DUPLICATE"
+    city = logged(chain.review("city", second, second))
+    logged(chain.review("prov", second, city))
+    assert chain.status() == "approved_province"
+    data = export.month_bundle(chain.center, "P-0001", PERIOD)
+    assert data is not None
+    assert set(read_bundle(io.BytesIO(data)).statements) >= {first, second, city}
