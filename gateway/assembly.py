@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
+from evidence.keys import SigningKey
 from gateway.catalogue import Catalogue, load_catalogue
 from gateway.chain import Signer
 from gateway.clock import Clock, RealClock
@@ -40,8 +41,7 @@ class Gateway:
 
     def uplink(self) -> Uplink:
         """Make a client of the centre; the caller closes it."""
-        centre = self.settings.centre
-        return Uplink(centre.url, self.signer.key, self.clock, timeout_s=centre.timeout_s)
+        return open_uplink(self.settings, self.signer.key, self.clock)
 
     def syncing(self, uplink: Uplink) -> Syncing:
         """Make the state of the talk with the centre."""
@@ -65,6 +65,16 @@ class Gateway:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def open_uplink(settings: Settings, key: SigningKey | None, clock: Clock) -> Uplink:
+    """Make a client of the centre that the settings name; without a key nothing is signed.
+
+    Raises:
+        MisuseError: the CA file cannot be used.
+    """
+    centre = settings.centre
+    return Uplink(centre.url, key, clock, timeout_s=centre.timeout_s, ca_file=centre.ca_file)
 
 
 def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gateway:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from gateway.assembly import open_gateway
+from gateway.assembly import open_gateway, open_uplink
 from gateway.catalogue import load_catalogue
 from gateway.clock import RealClock
 from gateway.enrol import enrol as enrol_gateway
@@ -38,7 +39,6 @@ from gateway.site import DeviceSite
 from gateway.status import status_of
 from gateway.store import Store
 from gateway.syncing import RoundResult
-from gateway.uplink import Uplink
 from gateway.writer import Writer
 
 R = TypeVar("R")
@@ -77,10 +77,7 @@ def enrol(config: Path, code: str, again: bool, as_json: bool) -> None:
     """Enrol with the centre."""
     settings = load_settings(config)
     clock = RealClock()
-    with (
-        _writer(settings) as writer,
-        Uplink(settings.centre.url, None, clock, timeout_s=settings.centre.timeout_s) as up,
-    ):
+    with _writer(settings) as writer, open_uplink(settings, None, clock) as up:
         identity = enrol_gateway(writer, up, clock, settings.key_file, code, again=again)
     if as_json:
         _print_json({"gateway": identity.gw, "plant": identity.plant, "epoch": identity.epoch, "kid": identity.kid})
@@ -106,7 +103,7 @@ def run(config: Path, verbose: bool) -> None:
     for noisy in ("httpx", "httpcore", "asyncio", "http_message_signatures"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     with open_gateway(config) as opened:
-        asyncio.run(Service(opened).run())
+        uvloop.run(Service(opened).run())
 
 
 @gateway.command(help=say("读一次设备并显示原始字、数值和质量。", "Read a device once: raw words, value, quality."))

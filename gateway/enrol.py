@@ -1,6 +1,6 @@
 """Enrolment by one-time code: a new key proves itself over the centre's nonce and learns whom to trust.
 
-The key file is written before the centre hears of the key; the identity is stored only after the centre's receipts and
+The new key is on disk before the centre hears of it; the identity is stored only after the centre's receipts and
 trust file were verified. A second enrolment begins a new epoch with a new key.
 """
 
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from evidence.encoding import strict_json, time_text
+from evidence.encoding import sha256_hex, strict_json, time_text
 from evidence.errors import EvidenceError
 from evidence.keys import SigningKey
 from evidence.note import NoteKey
@@ -22,7 +22,7 @@ from evidence.trust import Trust
 from gateway.chain import set_anchor
 from gateway.clock import Clock
 from gateway.errors import RefusedError, UplinkError
-from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, write_key
+from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, sync_folder, write_key
 from gateway.store import Store
 from gateway.trust_store import keep_trust
 from gateway.uplink import RefusedByCentreError, Uplink
@@ -30,6 +30,7 @@ from gateway.writer import Writer
 
 START = "/api/v1/enrol/start"
 FINISH = "/api/v1/enrol/finish"
+_PENDING = "enrol_pending"
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,43 @@ def enrol(writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: st
             f"已登记为 {before.gw}；若确需新密钥请加 --again",
             f"already enrolled as {before.gw}; use --again for a new key and a new epoch",
         )
-    offer = _offer(_asked(uplink, START, {"code": code}))
-    key = _key(key_file, fresh=before is not None)
+    offer, statement, answer = _resumed(writer, uplink, code) or _begun(writer, uplink, clock, key_file, code)
+    trust, approve = _verified(answer, statement, offer)
+    identity = Identity(
+        gw=offer.gw,
+        plant=offer.plant,
+        zone=trust.registry.plant(offer.plant).zone,
+        epoch=1 if before is None else before.epoch + 1,
+        kid=statement.kid,
+        origin=trust.origin,
+        log_vkey=trust.log.text,
+    )
+
+    def keep(store: Store) -> None:
+        adopt(store, identity)
+        keep_trust(store, trust)
+        store.put("approve", approve.jws)
+        store.put(_PENDING, "")
+        if before is None or before.origin != trust.origin:
+            newest = max(
+                (verify_receipt(receipt, jws, trust.log, trust.witnesses, trust.quorum) for receipt, jws in proven),
+                key=lambda checkpoint: checkpoint.size,
+            )
+            set_anchor(store, newest.origin, newest.size, newest.root)
+
+    proven = _receipts(answer, statement, approve)
+    _install_key(key_file)
+    writer.call(keep)
+    return identity
+
+
+def _begun(
+    writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: str
+) -> tuple[_Offer, Statement, Mapping[str, Any]]:
+    """Ask for a nonce, sign it with the new key, remember that, and send it."""
+    question = _object(_asked(uplink, START, {"code": code}))
+    offer = _offer(question)
+    key = _key(key_file)
     statement = sign(
         {
             "v": 1,
@@ -71,32 +107,24 @@ def enrol(writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: st
         },
         key,
     )
-    answer = _object(_asked(uplink, FINISH, {"code": code, "statement": statement.jws}))
-    trust, approve = _verified(answer, statement, offer)
-    identity = Identity(
-        gw=offer.gw,
-        plant=offer.plant,
-        zone=trust.registry.plant(offer.plant).zone,
-        epoch=1 if before is None else before.epoch + 1,
-        kid=key.kid,
-        origin=trust.origin,
-        log_vkey=trust.log.text,
-    )
+    pending = {"code": sha256_hex(code.encode()), "offer": asdict(offer), "statement": statement.jws}
+    writer.call(lambda store: store.put(_PENDING, json.dumps(pending)))
+    return offer, statement, _object(_asked(uplink, FINISH, {"code": code, "statement": statement.jws}))
 
-    def keep(store: Store) -> None:
-        adopt(store, identity)
-        keep_trust(store, trust)
-        store.put("approve", approve.jws)
-        if before is None or before.origin != trust.origin:
-            newest = max(
-                (verify_receipt(receipt, jws, trust.log, trust.witnesses, trust.quorum) for receipt, jws in proven),
-                key=lambda checkpoint: checkpoint.size,
-            )
-            set_anchor(store, newest.origin, newest.size, newest.root)
 
-    proven = _receipts(answer, statement, approve)
-    writer.call(keep)
-    return identity
+def _resumed(writer: Writer, uplink: Uplink, code: str) -> tuple[_Offer, Statement, Mapping[str, Any]] | None:
+    """Send the statement of an enrolment whose answer was lost once more; the centre answers again."""
+    text = writer.call(lambda store: store.get(_PENDING))
+    pending = json.loads(text) if text else None
+    if pending is None or pending["code"] != sha256_hex(code.encode()):
+        return None
+    statement = parse(pending["statement"])
+    try:
+        answer = _asked(uplink, FINISH, {"code": code, "statement": statement.jws})
+    except RefusedError:
+        # The centre never took it: begin anew with a fresh nonce.
+        return None
+    return _Offer(**pending["offer"]), statement, _object(answer)
 
 
 def _asked(uplink: Uplink, path: str, question: Mapping[str, str]) -> bytes:
@@ -109,22 +137,32 @@ def _asked(uplink: Uplink, path: str, question: Mapping[str, str]) -> bytes:
         raise RefusedError(f"中心端拒绝登记: {error.said}", f"the centre refuses to enrol: {error.said}") from error
 
 
-def _offer(data: bytes) -> _Offer:
-    answer = _object(data)
+def _offer(answer: Mapping[str, Any]) -> _Offer:
     try:
         return _Offer(*(str(answer[name]) for name in ("nonce", "gw", "plant", "origin", "log_vkey")))
     except KeyError as error:
         raise _odd(f"{error.args[0]} is missing") from error
 
 
-def _key(path: Path, *, fresh: bool) -> SigningKey:
-    """Make the key, or take the one that an interrupted enrolment left; an old epoch's key is put aside."""
-    if fresh and path.exists():
-        old = read_key(path)
-        path.rename(path.with_name(f"{path.name}.{old.kid[:12]}"))
+def _key(key_file: Path) -> SigningKey:
+    """Make the new key beside the old one, or take the one that an interrupted enrolment left."""
+    path = _new_key_file(key_file)
     if not path.exists():
         write_key(path, new_seed())
     return read_key(path)
+
+
+def _install_key(key_file: Path) -> None:
+    """Put the new key in its place and the old one, whose epoch ends, aside."""
+    if _new_key_file(key_file).exists():
+        if key_file.exists():
+            key_file.rename(key_file.with_name(f"{key_file.name}.{read_key(key_file).kid[:12]}"))
+        _new_key_file(key_file).rename(key_file)
+        sync_folder(key_file.parent)
+
+
+def _new_key_file(key_file: Path) -> Path:
+    return key_file.with_name(f"{key_file.name}.new")
 
 
 def _verified(answer: Mapping[str, Any], statement: Statement, offer: _Offer) -> tuple[Trust, Statement]:

@@ -75,7 +75,8 @@ class Poller:
             except DeviceError as error:
                 failed = error
                 readings += self._unread(block, error)
-        self._note(failed, any(reading.flag is not Flag.NO_COMMUNICATION for reading in readings))
+        any_answer = any(reading.flag is not Flag.NO_COMMUNICATION for reading in readings)
+        self._note(failed, any_answer=any_answer)
         return readings
 
     def next_pause(self) -> float:
@@ -92,9 +93,20 @@ class Poller:
         await self._clock.sleep(self._jitter.random() * min(1.0, self.site.poll_s))
         while True:
             async with gate:
-                readings = await self.poll()
+                readings = await self._poll_surely()
             await sink(readings)
             await self._clock.sleep(self.next_pause())
+
+    async def _poll_surely(self) -> list[Reading]:
+        """Poll; a defect of ours or of a profile marks this device's readings and stops nobody else."""
+        try:
+            return await self.poll()
+        except Exception as error:
+            failed = DeviceBusyError(f"{self.site.id}: {error!r}", f"{self.site.id}: {error!r}", "internal-error")
+            if self.state.error is None or self.state.error.reason != failed.reason:
+                log.exception("poll failed device=%s", self.site.id)
+            self._note(failed, any_answer=False)
+            return [reading for block in self._blocks for reading in self._unread(block, failed)]
 
     def _until_next_beat(self, rhythm: float) -> float:
         since = (self._clock.now() - _EPOCH) / timedelta(seconds=1)
@@ -157,7 +169,7 @@ class Poller:
             for channel in self.instrument.channels.get(point, ())
         ]
 
-    def _note(self, failed: DeviceError | None, any_answer: bool) -> None:
+    def _note(self, failed: DeviceError | None, *, any_answer: bool) -> None:
         was = self.state.error.reason if self.state.error is not None else ""
         self.state.error = failed
         if failed is None or any_answer:

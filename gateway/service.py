@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 
 from evidence.encoding import parse_time, time_text
+from evidence.errors import EvidenceError
 from gateway.assembly import Gateway
 from gateway.chain import append_event, outbox_depth
 from gateway.errors import GatewayError, StoreError
@@ -55,10 +56,11 @@ class Service:
         self._random = random.Random()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
-        """Run until SIGTERM, SIGINT or `stop`."""
-        stop = stop or asyncio.Event()
+        """Run until SIGTERM or SIGINT; whoever gives `stop` stops it alone and keeps the signals."""
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
+        signals = (signal.SIGTERM, signal.SIGINT) if stop is None else ()
+        stop = stop or asyncio.Event()
+        for name in signals:
             loop.add_signal_handler(name, stop.set)
         await self._gateway.writer.do(self._started)
         tasks = [asyncio.create_task(work, name=name) for name, work in self._work()]
@@ -75,7 +77,7 @@ class Service:
             for endpoint in self._endpoints.values():
                 endpoint.close()
             await self._group.flush()
-            for name in (signal.SIGTERM, signal.SIGINT):
+            for name in signals:
                 loop.remove_signal_handler(name)
             log.info("gateway stopped gw=%s", self._pipeline.signer.identity.gw)
 
@@ -104,7 +106,7 @@ class Service:
         while True:
             try:
                 await step()
-            except GatewayError as error:
+            except (GatewayError, EvidenceError) as error:
                 log.error("%s failed reason=%r", name, str(error))
             await asyncio.sleep(every_s)
 
@@ -119,7 +121,7 @@ class Service:
             while True:
                 try:
                     done = await asyncio.to_thread(syncing.round)
-                except GatewayError as error:
+                except (GatewayError, EvidenceError) as error:
                     if str(error) != was:
                         log.warning("sync waits reason=%r", str(error))
                     was = str(error)

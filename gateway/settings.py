@@ -21,6 +21,8 @@ class CentreSettings(Section):
     sync_s: float = Field(10.0, gt=0, le=86_400)
     """Seconds between two rounds when there is nothing to hurry for."""
     timeout_s: float = Field(20.0, gt=0, le=600)
+    ca_file: Path | None = None
+    """Certificate authority of the centre, where it is not a public one."""
     batch: int = Field(100, ge=1, le=500)
     """Statements in one request."""
     live_s: float = Field(60.0, gt=0, le=3_600)
@@ -120,6 +122,8 @@ def load_settings(path: Path) -> Settings:
     settings = read_toml(path, Settings)
     base = path.resolve().parent
     update: dict[str, object] = {"data": base / settings.data, "site": base / settings.site}
+    if settings.centre.ca_file is not None:
+        update["centre"] = settings.centre.model_copy(update={"ca_file": base / settings.centre.ca_file})
     if settings.mqtt is not None:
         files = {
             name: base / value

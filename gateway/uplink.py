@@ -7,9 +7,11 @@ the body and content type, with created, expires, nonce, key id and tag. Every f
 from __future__ import annotations
 
 import secrets
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
 from types import TracebackType
 from typing import Final
 
@@ -20,7 +22,7 @@ from http_message_signatures.algorithms import ED25519
 
 from evidence.keys import SigningKey
 from gateway.clock import Clock
-from gateway.errors import UplinkError
+from gateway.errors import MisuseError, UplinkError
 
 TAG: Final = "cunzheng"
 COVERED: Final = ("@method", "@target-uri", "content-digest", "content-type")
@@ -67,13 +69,28 @@ class RefusedByCentreError(UplinkError):
 class Uplink:
     """A client of the centre's API; `key` is None before enrolment, then nothing is signed."""
 
-    def __init__(self, url: str, key: SigningKey | None, clock: Clock, *, timeout_s: float) -> None:
+    def __init__(
+        self, url: str, key: SigningKey | None, clock: Clock, *, timeout_s: float, ca_file: Path | None = None
+    ) -> None:
+        """Prepare the client; nothing is connected yet.
+
+        Raises:
+            MisuseError: the CA file cannot be used.
+        """
         self.url = url
         self._key, self._clock = key, clock
         self._signer = (
             None if key is None else HTTPMessageSigner(signature_algorithm=ED25519, key_resolver=_OwnKey(key))
         )
-        self._client = httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=False)
+        verify: ssl.SSLContext | bool = True
+        if ca_file is not None:
+            try:
+                verify = ssl.create_default_context(cafile=str(ca_file))
+            except (OSError, ssl.SSLError) as error:
+                raise MisuseError(
+                    f"[centre] 的 ca_file {ca_file} 无法使用: {error}", f"[centre] ca_file {ca_file}: {error}"
+                ) from error
+        self._client = httpx.Client(timeout=timeout_s, follow_redirects=False, trust_env=False, verify=verify)
 
     def __enter__(self) -> Uplink:
         return self

@@ -48,6 +48,7 @@ class Dials:
     refuse: str | None = None
     garbage: bool = False
     other_key: bool = False
+    lose_enrolments: int = 0
 
 
 @dataclass
@@ -63,6 +64,8 @@ class SmallCentre:
     live: list[dict[str, Any]] = field(default_factory=list)
     nonces: set[str] = field(default_factory=set)
     pushes: int = 0
+    used: bool = False
+    reusable: bool = True
 
     def __enter__(self) -> SmallCentre:
         registrar = KeyEntry(
@@ -169,6 +172,7 @@ class SmallCentre:
             },
             REGISTRAR_KEY,
         )
+        self.used = True
         self.append(jws)
         index = self.append(approve.jws)
         self.register(statement.payload["jwk"], "GW-0001", GATEWAY, index, owner_type="gateway")
@@ -242,6 +246,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         with self.centre._lock:
             status, answer = self._route(body)
+        if dials.lose_enrolments and self.path.endswith("/enrol/finish"):
+            dials.lose_enrolments -= 1
+            self.close_connection = True
+            return
         if dials.lose_answers and self.path.startswith("/api/v1/statements"):
             dials.lose_answers -= 1
             self.close_connection = True
@@ -258,7 +266,8 @@ class _Handler(BaseHTTPRequestHandler):
         centre, url = self.centre, urlsplit(self.path)
         if url.path.startswith("/api/v1/enrol"):
             asked = json.loads(body)
-            if asked["code"] != CODE:
+            starts_again = url.path.endswith("start") and self.centre.used and not self.centre.reusable
+            if asked["code"] != CODE or starts_again:
                 return 422, b'{"code":"KEY_UNKNOWN","detail":"this code is wrong"}'
             if url.path.endswith("start"):
                 offer = {

@@ -111,8 +111,9 @@ async def listening(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def test_messages_become_readings(plant: Plant, broker: BrokerHandle) -> None:
-    async with listening(plant, broker):
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_messages_become_readings(plant: Plant, broker: BrokerHandle, protocol: str) -> None:
+    async with listening(plant, broker, protocol=protocol):
         await asyncio.to_thread(publish, broker, [message(n) for n in range(1, 301)])
         await until(lambda: count(plant) == 600)
     rows = plant.writer.call(lambda store: store.rows("SELECT * FROM reading WHERE channel = 'GAS.TOTAL' ORDER BY seq"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +21,7 @@ from evidence.statement import parse
 from gateway.assembly import open_gateway
 from gateway.chain import own_statements
 from gateway.service import Service
+from gateway.store import Store
 
 SITE = """
 [[device]]
@@ -164,6 +167,35 @@ async def test_running_gateway_polls_commits_and_syncs(folder: Path, centre: Sma
             events = [one.payload["type"] for one in opened.writer.call(lambda store: own_statements(store, "event"))]
             assert events == ["epoch-open", "config", "config", "restart"]
     assert {one["channel"] for one in centre.live} == {"ELEC.TOTAL"}
+
+
+def test_sigterm_ends_the_service_in_order_and_the_gap_is_declared(folder: Path, root: Path) -> None:
+    called(folder, "enrol", CODE)
+    for _ in range(2):
+        child = subprocess.Popen(
+            [sys.executable, "-m", "cunzheng", "gateway", "run", "-c", str(folder / "gateway.toml")],
+            cwd=root,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert child.stderr is not None
+        lines = []
+        for line in child.stderr:
+            lines.append(line)
+            if "state=no-connection" in line:
+                child.terminate()
+        child.stderr.close()
+        assert child.wait() == 0, lines
+        assert "gateway stopped gw=GW-0001" in lines[-1]
+        # The pause is longer than three polls, so the second start finds a gap.
+        store = Store(folder / "data" / "gateway.db")
+        with store.transaction():
+            store.execute("UPDATE reading SET received = '2026-01-01T00:00:00.000Z' WHERE leaf IS NULL")
+        store.close()
+    with open_gateway(folder / "gateway.toml") as opened:
+        events = [one.payload for one in opened.writer.call(lambda store: own_statements(store, "event"))]
+    assert [one["type"] for one in events] == ["epoch-open", "config", "config", "restart", "restart", "gap"]
+    assert events[-1]["data"]["from"] == "2026-01-01T00:00:00.000Z"
 
 
 async def readings(opened: object) -> int:

@@ -18,6 +18,7 @@ from evidence.reading import Flag, Reading
 from evidence.statement import parse, sign
 from evidence.tile_proof import TileProof, verify_tile
 from gateway.chain import anchor, outbox_depth, own_statements
+from gateway.clock import SteppedClock
 from gateway.enrol import enrol
 from gateway.errors import RefusedError, UplinkError
 from gateway.identity import read_key
@@ -288,6 +289,21 @@ def test_wrong_code_is_refused_and_changes_nothing(tmp_path: Path, centre: Small
         enrol(writer, uplink, plant.clock, tmp_path / "other.key", "guess", again=False)
     assert writer.call(lambda store: store.get("gw")) is None
     writer.close()
+
+
+def test_enrolment_whose_answer_was_lost_is_finished_with_the_same_key(tmp_path: Path) -> None:
+    clock = SteppedClock(START)
+    with SmallCentre() as centre, Uplink(centre.url, None, clock, timeout_s=2) as uplink:
+        centre.reusable = False
+        centre.dials.lose_enrolments = 1
+        writer = Writer(tmp_path / "gateway.db")
+        with pytest.raises(UplinkError):
+            enrol(writer, uplink, clock, tmp_path / "gateway.key", CODE, again=False)
+        assert not (tmp_path / "gateway.key").exists()
+        identity = enrol(writer, uplink, clock, tmp_path / "gateway.key", CODE, again=False)
+        writer.close()
+    assert len(centre.log) == 2
+    assert read_key(tmp_path / "gateway.key").kid == identity.kid == parse(centre.log[0]).kid
 
 
 def test_second_enrolment_needs_again_and_opens_an_epoch(plant: Plant, centre: SmallCentre) -> None:
