@@ -8,18 +8,22 @@ import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
+from sqlalchemy.orm import Session
+
 from accounting.errors import AccountingError
 from accounting.month import JSON_TYPE, PARAMETERS, PLAN
 from accounting.parameter_set import packaged_bytes, read_parameters
 from accounting.plan import check_against, read_plan
 from evidence.encoding import jcs
 from evidence.errors import EvidenceError
-from webapp import accounts, keyfile, keyring, schema, store_contents, store_log, store_plants, store_users
+from webapp import accounts, keyfile, keyring, schema, store_contents, store_keys, store_log, store_plants, store_users
+from webapp.admission import Admission
 from webapp.center import Center, Clock, utc_now
 from webapp.database import Database
 from webapp.errors import CenterError
-from webapp.log import Log
+from webapp.log import Log, Turn
 from webapp.models import Plant, User
+from webapp.refusal import Outcome, Refused
 from webapp.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}\Z")
@@ -88,6 +92,66 @@ def add_user(
         store_users.note_act(session, at=center.now(), actor="cli", action="user-add", object_=name)
 
 
+def change_password(center: Center, name: str, password: str) -> None:
+    """Give an account a new password and end all its sessions.
+
+    Raises:
+        CenterError: there is no such account, or the password is too short.
+    """
+    _check_password(password)
+    with center.database.writing() as session:
+        _require_user(session, name)
+        store_users.set_password(session, name, accounts.hash_password(password))
+        store_users.note_act(session, at=center.now(), actor="cli", action="user-password", object_=name)
+
+
+def allow_key(center: Center, name: str) -> None:
+    """Let a person register one more browser key; the old one ends when the new one is registered.
+
+    Raises:
+        CenterError: there is no such account.
+    """
+    with center.database.writing() as session:
+        _require_user(session, name)
+        store_users.allow_enrolment(session, name)
+        store_users.note_act(session, at=center.now(), actor="cli", action="user-key", object_=name)
+
+
+def revoke_key(center: Center, kid: str, reason: str) -> None:
+    """End a key at the log's present size.
+
+    Raises:
+        CenterError: the log refuses, because the key is unknown or has ended.
+    """
+
+    def decide(turn: Turn) -> Outcome:
+        row = store_keys.find_row(turn.session, kid)
+        plant = row.plants[0] if row is not None and row.plants else ""
+        statement = keyring.revocation(center.registrar_key, kid, plant, reason, turn.now)
+        return Admission(turn, center.log.origin).admit(statement.jws)
+
+    try:
+        outcome = center.log.sequence(decide)
+    except EvidenceError as error:
+        raise CenterError(f"密钥 {kid} 不正确：{error.detail}", f"key {kid} is not right: {error.detail}") from error
+    if isinstance(outcome, Refused):
+        raise CenterError(f"不能吊销密钥：{outcome.detail}", f"the key cannot be revoked: {outcome.detail}")
+
+
+def _require_user(session: Session, name: str) -> None:
+    if store_users.find(session, name) is None:
+        raise CenterError(f"没有用户 {name}", f"there is no user {name}")
+
+
+def _check_password(password: str) -> None:
+    if len(password) < accounts.MIN_PASSWORD:
+        raise CenterError(
+            f"密码太短；至少 {accounts.MIN_PASSWORD} 个字符",
+            f"the password is too short; use at least {accounts.MIN_PASSWORD} characters",
+            exit_code=3,
+        )
+
+
 def _check_user(name: str, role: str, password: str, plants: Sequence[str], region: str) -> None:
     if not _NAME.match(name):
         raise CenterError(
@@ -101,12 +165,7 @@ def _check_user(name: str, role: str, password: str, plants: Sequence[str], regi
             f"there is no role {role}; choose one of {', '.join(accounts.ROLES)}",
             exit_code=3,
         )
-    if len(password) < accounts.MIN_PASSWORD:
-        raise CenterError(
-            f"密码太短；至少 {accounts.MIN_PASSWORD} 个字符",
-            f"the password is too short; use at least {accounts.MIN_PASSWORD} characters",
-            exit_code=3,
-        )
+    _check_password(password)
     if role in accounts.PLANT_ROLES and not plants:
         raise CenterError(f"角色 {role} 需要 --plant", f"role {role} needs --plant", exit_code=3)
     digits = _REGION_DIGITS.get(role)

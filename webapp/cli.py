@@ -148,6 +148,17 @@ def export_month(config: Path, as_json: bool, plant: str, period: str, out: Path
     _tell({"file": str(target), "size": len(data)}, line, as_json=as_json)
 
 
+def _password(file: Any) -> str:
+    if file is not None:
+        return str(file.readline().rstrip("\r\n"))
+    return str(click.prompt(_say("密码", "Password"), hide_input=True, confirmation_prompt=True))
+
+
+_password_file = click.option(
+    "--password-file", type=click.File("r"), help=_say("密码文件；- 为标准输入。", "File; - is standard input.")
+)
+
+
 @center.group(help=_say("用户。", "Users."))
 def user() -> None:
     """Group of user commands."""
@@ -162,7 +173,7 @@ def user() -> None:
 @click.option("--region", default="", help=_say("行政区划代码前缀。", "GB/T 2260 prefix."))
 @click.option("--zh", "name_zh", default="", help=_say("中文姓名。", "Name in Chinese."))
 @click.option("--en", "name_en", default="", help=_say("英文姓名。", "Name in English."))
-@click.option("--password-file", type=click.File("r"), help=_say("密码文件；- 为标准输入。", "File; - is stdin."))
+@_password_file
 def user_add(
     config: Path,
     as_json: bool,
@@ -176,15 +187,11 @@ def user_add(
 ) -> None:
     """Add a user; the password comes from a file or is asked for, never from the command line."""
     with _open(config) as opened:
-        if password_file is not None:
-            password = password_file.readline().rstrip("\r\n")
-        else:
-            password = click.prompt(_say("密码", "Password"), hide_input=True, confirmation_prompt=True)
         administration.add_user(
             opened,
             name=name,
             role=role,
-            password=password,
+            password=_password(password_file),
             name_zh=name_zh,
             name_en=name_en,
             plants=plants,
@@ -192,6 +199,45 @@ def user_add(
         )
     facts = {"name": name, "role": role, "plants": list(plants), "region": region}
     _tell(facts, _say(f"已添加用户 {name}（{role}）", f"user {name} added ({role})"), as_json=as_json)
+
+
+@user.command(name="password", help=_say("重设密码并结束其所有会话。", "Set a new password and end all sessions."))
+@_config
+@click.argument("name")
+@_password_file
+def user_password(config: Path, name: str, password_file: Any) -> None:
+    """Give a user a new password."""
+    with _open(config) as opened:
+        administration.change_password(opened, name, _password(password_file))
+    click.echo(_say(f"用户 {name} 的密码已更改", f"password of {name} changed"))
+
+
+@user.command(name="allow-key", help=_say("允许再登记一个浏览器密钥。", "Let the user register one more browser key."))
+@_config
+@click.argument("name")
+def user_allow_key(config: Path, name: str) -> None:
+    """Let a person whose browser is lost register another."""
+    with _open(config) as opened:
+        administration.allow_key(opened, name)
+    click.echo(_say(f"用户 {name} 可再登记一个密钥", f"{name} may register one more key"))
+
+
+@center.group(help=_say("密钥。", "Keys."))
+def key() -> None:
+    """Group of key commands."""
+
+
+@key.command(
+    name="revoke", help=_say("吊销密钥；自此之后的签名无效。", "End a key; what it signs from now on is refused.")
+)
+@_config
+@click.argument("kid")
+@click.option("--reason", type=click.Choice(["superseded", "lost", "compromised", "ceased"]), required=True)
+def key_revoke(config: Path, kid: str, reason: str) -> None:
+    """Revoke a key."""
+    with _open(config) as opened:
+        administration.revoke_key(opened, kid, reason)
+    click.echo(_say(f"密钥 {kid} 已吊销", f"key {kid} revoked"))
 
 
 @center.group(help=_say("企业。", "Plants."))

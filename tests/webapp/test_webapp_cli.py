@@ -16,11 +16,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from device_double import Device
 from views_world import plan
 
+from sync import Status
+from webapp import store_users
+from webapp.accounts import is_password
+from webapp.center import Center
 from webapp.cli import center as command
 from webapp.errors import CenterError
 from webapp.settings import load
+from webapp.submission import submit
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "center.toml"
 
@@ -178,3 +184,38 @@ def test_gunicorn_serves_and_stops_cleanly(ready: Path, tmp_path: Path) -> None:
     finally:
         server.kill()
         server.wait()
+
+
+def test_a_lost_browser_or_password_is_not_the_end(ready: Path) -> None:
+    added = run(ready, "user", "add", "boss", "--role", "admin", text="a long password\n" * 2)
+    assert added.exit_code == 0, added.output
+    opened = Center.open(load(ready))
+    with opened.database.reading() as session:
+        before = store_users.find(session, "boss")
+    assert run(ready, "user", "password", "boss", text="another password\n" * 2).exit_code == 0
+    assert run(ready, "user", "allow-key", "boss").exit_code == 0
+    with opened.database.reading() as session:
+        after = store_users.find(session, "boss")
+        assert is_password(store_users.password_hash(session, "boss"), "another password")
+        assert store_users.load_session(session, before.get_id() if before else "") is None
+    assert before is not None
+    assert after is not None
+    assert after.enrolments_left == before.enrolments_left + 1
+    assert "no user" in said(run(ready, "user", "allow-key", "nobody")).en
+    assert "not enrolled" in said(run(ready, "key", "revoke", "A" * 43, "--reason", "lost")).en
+    assert "not right" in said(run(ready, "key", "revoke", "short", "--reason", "lost")).en
+    opened.database.close()
+
+
+def test_a_revoked_key_is_refused_by_the_log(ready: Path, tmp_path: Path) -> None:
+    file = tmp_path / "plan.json"
+    file.write_text(json.dumps(plan()), encoding="utf-8")
+    run(ready, "plant", "add", str(file))
+    opened = Center.open(load(ready))
+    device = Device()
+    device.enrol(opened)
+    assert submit(opened, [device.event()])[0].status is Status.LOGGED
+    assert run(ready, "key", "revoke", device.key.kid, "--reason", "compromised").exit_code == 0
+    assert submit(opened, [device.event()])[0].code == "KEY_REVOKED"
+    assert "has ended" in said(run(ready, "key", "revoke", device.key.kid, "--reason", "lost")).en
+    opened.database.close()
