@@ -15,7 +15,7 @@ from itertools import pairwise
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 420, 170
-LEFT, RIGHT, TOP, BOTTOM = 62, 10, 12, 24
+LEFT, RIGHT, TOP, BOTTOM = 62, 20, 12, 24
 TICKS_Y = 4
 TICK_HOURS = 6
 # A pause longer than this many usual intervals is drawn as a gap, not as a straight line over missing data.

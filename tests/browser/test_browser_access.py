@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
+from evidence.encoding import time_text
 from tests.webapp import views_world as world
 from webapp import create_app
 
 pytestmark = pytest.mark.browser
 PLANT = f"/plants/{world.PLANT}"
 MONTH = f"{PLANT}/months/{world.PERIOD}"
-HOUR = world.time_text(world.START)
+HOUR = time_text(world.START)
 PATHS = {
     "li.na": [
         "/plants",

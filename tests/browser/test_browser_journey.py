@@ -11,13 +11,15 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from evidence.bundle import read_bundle
-from evidence.encoding import strict_json
+from evidence.encoding import strict_json, time_text
 from evidence.trust import Trust
 from evidence.verdict import Verdict
 from evidence.verify import verify_bundle
+from sync import PushItem
 from tests.webapp import views_world as world
 from webapp import create_app, month_files, store_log, store_months, store_readings
 from webapp.center import Center
+from webapp.submission import submit
 
 pytestmark = pytest.mark.browser
 PLANT = f"/plants/{world.PLANT}"
@@ -226,7 +228,7 @@ def test_figures_that_changed_since_the_page_was_opened_are_not_declared(
         kind="ledger", plant=world.PLANT, param="scrap", period=world.PERIOD, value="1", unit="t",
         mode="measured", source="x", subjects=[],
     )  # fmt: skip
-    assert world.submit(site.center, [world.PushItem(jws)])[0].receipt
+    assert submit(site.center, [PushItem(jws)])[0].receipt
     page.locator("[data-sign-button]").click()
     expect(page.locator("[role=alert]")).to_contain_text("DECLARE_MISMATCH")
     expect(page.locator("[role=alert]")).to_contain_text("figures have changed")
@@ -237,7 +239,7 @@ def test_figures_that_changed_since_the_page_was_opened_are_not_declared(
 def test_no_page_scrolls_sideways(site: Site, person: Callable[..., Page], size: str, lang: str) -> None:
     page = person(*SIZES[size])
     site.login(page, "li.na", lang)
-    hour = world.time_text(world.START)
+    hour = time_text(world.START)
     with site.center.database.reading() as db:
         assert store_readings.latest(db, world.PLANT)
     paths = [

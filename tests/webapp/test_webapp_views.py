@@ -12,6 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from evidence.encoding import time_text
 from tests.webapp import views_world as world
 from webapp import create_app
 from webapp.center import Center
@@ -20,7 +21,7 @@ from webapp.views.attachments import XLSX, AttachmentError, accept, media_type
 
 PLANT = f"/plants/{world.PLANT}"
 MONTH = f"{PLANT}/months/{world.PERIOD}"
-HOUR = world.time_text(world.START)
+HOUR = time_text(world.START)
 Login = Callable[..., FlaskClient]
 
 

@@ -226,3 +226,18 @@ def test_a_minute_series_is_drawn_small_and_keeps_its_extremes() -> None:
     drawn = str(line_chart(points, start=end - timedelta(days=1), end=end, zone=ZoneInfo("UTC"), label="x"))
     assert len(drawn) < 40_000
     assert ",12.0" in drawn  # the one high value reaches the top of the frame
+
+
+def test_a_plant_of_an_empty_log_has_a_page(tmp_path: Path) -> None:
+    month = Month(tmp_path, has_gateway=False)
+    page = month.client("li.na").get(PLANT)
+    assert page.status_code == 200
+    assert "No gateway is enrolled" in page.text
+
+
+def test_a_second_key_needs_the_administrator(tmp_path: Path) -> None:
+    month = Month(tmp_path, has_gateway=False)
+    client = month.client("li.na")
+    assert "ask the administrator to allow it" not in client.get("/keys/mine").text
+    month.person("li.na")
+    assert "ask the administrator to allow it" in client.get("/keys/mine").text

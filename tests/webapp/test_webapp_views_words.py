@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -37,16 +38,16 @@ def messages() -> set[str]:
 def test_every_message_is_translated() -> None:
     with CATALOGUE.open("rb") as file:
         catalogue = read_po(file, locale="zh")
-    translated = {
-        message.id[0] if isinstance(message.id, tuple) else message.id: message.string for message in catalogue
-    }
+    translated = {first(message.id): first(message.string) for message in catalogue if message.id}
     assert messages() - set(translated) == set()
-    for source, target in translated.items():
-        if not source:
-            continue
-        words = target if isinstance(target, str) else target[0]
+    for source, words in translated.items():
         assert words, source
         assert sorted(re.findall(r"%\(\w+\)\w", source)) == sorted(re.findall(r"%\(\w+\)\w", words)), source
+
+
+def first(texts: str | Sequence[str] | None) -> str:
+    """A message, or the singular of one that has a plural."""
+    return texts if isinstance(texts, str) else texts[0] if texts else ""
 
 
 def test_templates_hold_no_bare_chinese() -> None:

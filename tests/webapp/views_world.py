@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -190,7 +190,7 @@ class TestGateway:
                 jcs(leaf_members(leaf)).decode() for leaf in self.leaves[first : min(first + TILE_WIDTH, self.sealed)]
             ]
             hashes = self.hashes(self.sealed)
-            path = tile_path(lambda start, end, all_=hashes: root(all_[start:end]), want.tile, self.sealed)
+            path = tile_path(partial(_range_root, hashes), want.tile, self.sealed)
             answer = TileAnswer(
                 id=want.id,
                 epoch=1,
@@ -218,6 +218,10 @@ class TestGateway:
             declared=list(declared),
             cover=cover,
         )
+
+
+def _range_root(hashes: list[bytes], start: int, end: int) -> bytes:
+    return root(hashes[start:end])
 
 
 def raw_side(index: int) -> str:

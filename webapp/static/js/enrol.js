@@ -44,7 +44,7 @@ async function show() {
   else {
     here.textContent = groups(entry.kid);
     here.classList.add("fingerprint");
-    if (entry.kid === registered) form.querySelector("[data-offer]").hidden = true;
+    if (entry.kid === registered) form.querySelectorAll("[data-offer]").forEach((part) => { part.hidden = true; });
     else if (registered) say(words.differs, "warn");
   }
   button.disabled = false;
