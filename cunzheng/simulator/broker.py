@@ -1,4 +1,4 @@
-"""An MQTT broker for demo and tests: mosquitto where it is installed, else amqtt inside this process.
+"""An MQTT broker for demo and tests: mosquitto where it is installed, else amqtt, installed as an extra.
 
 Listens on the loopback only. With mosquitto, sessions and queues live in the folder and survive a restart; amqtt keeps
 them in memory and speaks MQTT 3.1.1 only (`mqtt5` tells).
@@ -6,23 +6,22 @@ them in memory and speaks MQTT 3.1.1 only (`mqtt5` tells).
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import os
 import shutil
 import socket
 import subprocess
-import threading
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from .errors import BrokerError
 
 HOST = "127.0.0.1"
-_START_TIMEOUT_S = 10.0
+_START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
 #: Where Debian puts it, which is not on every user's PATH.
 _SBIN = "/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
@@ -38,7 +37,7 @@ class BrokerHandle:
     port: int
     kind: Kind
     mqtt5: bool
-    _stop: Callable[[bool], None]
+    process: subprocess.Popen[bytes]
     _stopped: bool = False
 
     def stop(self) -> None:
@@ -52,7 +51,7 @@ class BrokerHandle:
     def _end(self, *, kill: bool) -> None:
         if not self._stopped:
             self._stopped = True
-            self._stop(kill)
+            _end_process(self.process, kill=kill)
 
     def __enter__(self) -> BrokerHandle:
         return self
@@ -86,37 +85,38 @@ def start_broker(folder: Path, *, port: int = 0, refuse: bool = False, kind: Kin
                 "未安装 mosquitto；请安装，或使用 embedded-broker 附加组件",
                 "mosquitto is not installed; install it or use the extra embedded-broker",
             )
-        return _start_mosquitto(program, folder, port, refuse=refuse)
+        mosquitto = program
+        return _start(
+            chosen,
+            lambda at: [mosquitto, "-c", str(_mosquitto_config(folder, at, refuse=refuse))],
+            folder / "mosquitto.log",
+            port,
+        )
     if not has_amqtt():
         raise BrokerError(
             "没有 MQTT 代理：请安装 mosquitto，或带 embedded-broker 附加组件的 cunzheng",
             "no MQTT broker: install mosquitto, or cunzheng with the extra embedded-broker",
         )
-    return _start_amqtt(port or _free_port(), refuse=refuse)
+    words = ["refuse"] if refuse else []
+    module = [sys.executable, "-m", "cunzheng.simulator.embedded_broker"]
+    return _start(chosen, lambda at: [*module, str(at), *words], folder / "amqtt.log", port)
 
 
-def _start_mosquitto(program: str, folder: Path, port: int, *, refuse: bool) -> BrokerHandle:
-    attempts = 1 if port else 5
-    for _ in range(attempts):
+def _start(kind: Kind, command: Callable[[int], list[str]], log: Path, port: int) -> BrokerHandle:
+    for _ in range(1 if port else 5):
         chosen = port or _free_port()
         if _answers(chosen):
             continue
-        process = subprocess.Popen(
-            [program, "-c", str(_mosquitto_config(folder, chosen, refuse=refuse))],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        if _wait_for(chosen, lambda process=process: process.poll() is None):  # type: ignore[misc]
-
-            def stop(kill: bool, process: subprocess.Popen[bytes] = process) -> None:
-                _end_process(process, kill=kill)
-
-            return BrokerHandle(HOST, chosen, "mosquitto", True, stop)
+        with log.open("ab") as errors:
+            process = subprocess.Popen(
+                command(chosen), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors
+            )
+        if _wait_for(chosen, process):
+            return BrokerHandle(HOST, chosen, kind, kind == "mosquitto", process)
         _end_process(process, kill=True)
     raise BrokerError(
-        f"mosquitto 无法在端口 {chosen} 启动：端口被占用，或见 {folder / 'mosquitto.log'}",
-        f"mosquitto does not start on port {chosen}: taken, or see {folder / 'mosquitto.log'}",
+        f"{kind} 无法在端口 {chosen} 启动：端口被占用，或见 {log}",
+        f"{kind} does not start on port {chosen}: taken, or see {log}",
     )
 
 
@@ -153,54 +153,15 @@ def _end_process(process: subprocess.Popen[bytes], *, kill: bool) -> None:
         process.wait()
 
 
-def _start_amqtt(port: int, *, refuse: bool) -> BrokerHandle:
-    from amqtt.broker import Broker
-
-    loop = asyncio.new_event_loop()
-    config: dict[str, Any] = {
-        "listeners": {"default": {"type": "tcp", "bind": f"{HOST}:{port}"}},
-        "plugins": {
-            "amqtt.plugins.authentication.AnonymousAuthPlugin": {"allow_anonymous": not refuse},
-        },
-    }
-    thread = threading.Thread(target=loop.run_forever, name="amqtt", daemon=True)
-    thread.start()
-
-    async def build() -> Any:
-        broker = Broker(config)
-        await broker.start()
-        return broker
-
-    def end_loop() -> None:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_STOP_TIMEOUT_S)
-        loop.close()
-
-    try:
-        broker = asyncio.run_coroutine_threadsafe(build(), loop).result(_START_TIMEOUT_S)
-    except Exception as error:
-        end_loop()
-        raise BrokerError(
-            f"内置代理无法在端口 {port} 启动：{error}",
-            f"the embedded broker does not start on port {port}: {error}",
-        ) from error
-
-    def stop(kill: bool) -> None:
-        asyncio.run_coroutine_threadsafe(broker.shutdown(), loop).result(_STOP_TIMEOUT_S)
-        end_loop()
-
-    return BrokerHandle(HOST, port, "amqtt", False, stop)
-
-
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
-def _wait_for(port: int, is_alive: Callable[[], bool]) -> bool:
+def _wait_for(port: int, process: subprocess.Popen[bytes]) -> bool:
     deadline = time.monotonic() + _START_TIMEOUT_S
-    while time.monotonic() < deadline and is_alive():
+    while time.monotonic() < deadline and process.poll() is None:
         if _answers(port):
             return True
         time.sleep(0.02)

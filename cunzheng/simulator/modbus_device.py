@@ -138,6 +138,7 @@ class ModbusSimulatorServer:
         if self._server is not None:
             await self._server.shutdown()  # type: ignore[no-untyped-call]
             self._server = None
+            await asyncio.sleep(0)  # the closed connections end in the next round of the loop
 
     def drop_connections(self) -> None:
         """Close every open connection, as a device does that restarts."""

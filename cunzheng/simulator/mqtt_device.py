@@ -66,7 +66,6 @@ class MqttDeviceSimulator:
             clean_session=True,
             protocol=MQTTProtocolVersion.MQTTv311,
         )
-        self._client.on_connect = self._on_connect
         if credentials is not None:
             self._client.username_pw_set(*credentials)
 
@@ -76,9 +75,11 @@ class MqttDeviceSimulator:
         Raises: MqttSimulatorError where the broker is away or refuses.
         """
         host, port = self._address
+        self._client.on_connect = self._on_connect
         try:
             self._client.connect(host, port, keepalive=30)
         except OSError as error:
+            self._client.on_connect = None
             raise MqttSimulatorError(
                 f"{host}:{port} 没有 MQTT 代理：{error}", f"no MQTT broker at {host}:{port}: {error}"
             ) from error
@@ -135,6 +136,7 @@ class MqttDeviceSimulator:
         """Disconnect and stop the network thread."""
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.on_connect = None  # ends the circle of references, so that its sockets close at once
 
     def _send(self, payload: bytes) -> None:
         info = self._client.publish(self.topic, payload, qos=1, retain=self.dials.retained)

@@ -33,10 +33,7 @@ KINDS = [
     pytest.param("mosquitto", marks=pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")),
     pytest.param(
         "amqtt",
-        marks=[
-            pytest.mark.skipif(not has_amqtt(), reason="amqtt is not installed"),
-            pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-        ],
+        marks=pytest.mark.skipif(not has_amqtt(), reason="amqtt is not installed"),
     ),
 ]
 
@@ -71,6 +68,7 @@ class Listener:
     def close(self) -> None:
         self.client.disconnect()
         self.client.loop_stop()
+        self.client.on_message = self.client.on_connect = self.client.on_subscribe = None
 
 
 @pytest.fixture
