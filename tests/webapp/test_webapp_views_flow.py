@@ -142,6 +142,9 @@ def test_the_review_page_says_what_only_waits_for_approval(tmp_path: Path) -> No
     month.declare()
     page = month.client("city").get(f"{MONTH}/review").text
     assert "consistent; approvals outstanding" in page
+    assert "incomplete" in page  # scrap and steel were not captured: no total is shown as if it were whole
+    assert "&#39;scrap&#39; was not captured" in page
+    assert "0.00" not in page
     report = re.search(rf'href="({PLANT}/content/[0-9a-f]{{64}})"', page)
     assert report is not None
     assert month.client("city").get(report[1]).json
