@@ -1,0 +1,57 @@
+"""Six real months, from a file and from a meter: the same electricity in the body, on the page and recomputed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from mill_chain import HISTORIAN, METER, TOTALS, MillChain
+
+
+def electricity(body: dict[str, Any]) -> tuple[Decimal, Decimal, str]:
+    """Return channel total in kWh, item in MWh, and the coverage."""
+    (channel,) = body["channels"]
+    (item,) = body["items"]
+    assert item["unit"] == "MWh"
+    return Decimal(channel.get("sum") or channel["use"]), Decimal(item["quantity"]), item["coverage"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("period", TOTALS)
+def test_imported_month_has_the_published_total_everywhere(imported: MillChain, period: str) -> None:
+    total = Decimal(TOTALS[period])
+    assert electricity(imported.body(HISTORIAN, period)) == (total, total / 1000, "1.0000")
+    page = imported.page(HISTORIAN, period)
+    whole, _, decimals = format((total / 1000).normalize(), "f").partition(".")
+    assert f"{whole}.{decimals}" in page
+    bundle = imported.bundle(HISTORIAN, period)
+    recomputed = bundle.with_suffix(".json")
+    done = subprocess.run(
+        [sys.executable, "-m", "cunzheng", "compose", str(bundle), "--out", str(recomputed), "--json"],
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["result"] == "same"
+    assert electricity(json.loads(recomputed.read_bytes())) == (total, total / 1000, "1.0000")
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("period", TOTALS)
+def test_metered_month_has_the_same_total(metered: MillChain, period: str) -> None:
+    total = Decimal(TOTALS[period])
+    assert electricity(metered.body(METER, period)) == (total, total / 1000, "1.0000")
+    assert format((total / 1000).normalize(), "f") in metered.page(METER, period)
+
+
+def test_import_again_changes_nothing(imported: MillChain, root: Any) -> None:
+    settings, how = (str(imported.folder / HISTORIAN / name) for name in ("gateway.toml", "map.toml"))
+    source = str(root / "cunzheng" / "demo_data" / "steel_meter_2018_h1.csv")
+    facts = imported.programs.call("gateway", "import", "-c", settings, "--map", how, source)
+    assert (facts["stored"], facts["segments"]) == (0, 0)
+    assert imported.sync(settings)["logged"] == 0
