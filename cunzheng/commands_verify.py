@@ -17,6 +17,7 @@ from accounting.recompute import recompute
 from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import say
 from evidence.bundle import Bundle, read_bundle
+from evidence.code_words import CODE_WORDS
 from evidence.encoding import strict_json, time_text
 from evidence.errors import BundleError, Code, EvidenceError
 from evidence.trust import Trust
@@ -138,7 +139,7 @@ def person_lines(report: Report) -> list[str]:
     )
     for finding in report.findings[:_SHOWN]:
         sid = f" [{finding.sid[:12]}]" if finding.sid else ""
-        lines.append(f"  {finding.grade:<20} {finding.code}: {finding.detail}{sid}")
+        lines.append(f"  {finding.grade}  {finding.code}: {say(*CODE_WORDS[finding.code])}  ({finding.detail}){sid}")
     if len(report.findings) > _SHOWN:
         rest = len(report.findings) - _SHOWN
         lines.append(say(f"  ……另有 {rest} 项,见 --json", f"  … and {rest} more, see --json"))

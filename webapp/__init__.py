@@ -47,6 +47,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, center: Center | N
         RATELIMIT_STORAGE_URI=settings.limits.storage,
         BABEL_DEFAULT_LOCALE=settings.web.default_language,
         LANGUAGES=LANGUAGES,
+        SITE_NOTICE=settings.notice.model_dump(),
     )
     if settings.web.trusted_proxies:
         hops = settings.web.trusted_proxies

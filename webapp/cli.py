@@ -232,7 +232,12 @@ def key() -> None:
 )
 @_config
 @click.argument("kid")
-@click.option("--reason", type=click.Choice(["superseded", "lost", "compromised", "ceased"]), required=True)
+@click.option(
+    "--reason",
+    type=click.Choice(["superseded", "lost", "compromised", "ceased"]),
+    required=True,
+    help=_say("吊销原因。", "Why it ends."),
+)
 def key_revoke(config: Path, kid: str, reason: str) -> None:
     """Revoke a key."""
     with _open(config) as opened:

@@ -62,6 +62,13 @@ class LimitSettings(_Section):
     storage: str = "memory://"
 
 
+class NoticeSettings(_Section):
+    """A sentence at the top of every page, in both languages; empty for none."""
+
+    zh: Annotated[str, Field(max_length=500)] = ""
+    en: Annotated[str, Field(max_length=500)] = ""
+
+
 class Settings(_Section):
     """Everything `center.toml` may say; `data_dir` is relative to the file's own folder."""
 
@@ -70,6 +77,7 @@ class Settings(_Section):
     database: DatabaseSettings = DatabaseSettings()
     web: WebSettings = WebSettings()
     limits: LimitSettings = LimitSettings()
+    notice: NoticeSettings = NoticeSettings()
 
     @property
     def database_url(self) -> str:

@@ -137,11 +137,16 @@ port = {port}
 public_url = "http://127.0.0.1:{port}"
 secure_cookies = false
 workers = 2
+
+[notice]
+zh = "演示：电量为真实钢厂 2018 年数据，日期已改写（UCI 851，CC BY 4.0）；燃气、台账值和实时读数均为模拟。"
+en = "Demonstration: electricity of a real mill of 2018, re-dated (UCI 851, CC BY 4.0); all else is simulated."
 """
 
 
-def gateway_toml(center_port: int, broker_port: int) -> str:
+def gateway_toml(center_port: int, broker_port: int, *, mqtt5: bool) -> str:
     """Return the gateway's settings, with short intervals so that a visitor sees things move."""
+    protocol = "5" if mqtt5 else "3.1.1"
     return f"""data = "gateway"
 site = "site.toml"
 
@@ -153,6 +158,7 @@ live_s = 5
 [mqtt]
 host = "127.0.0.1"
 port = {broker_port}
+protocol = "{protocol}"
 
 [seal]
 grace_s = 20

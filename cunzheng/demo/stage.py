@@ -101,7 +101,7 @@ class Stage:
         self.broker = start_broker(self.folder / "broker")
         self._write("devices.toml", stage_plant.devices_toml(self._modbus_port, self.broker.port))
         self._write("site.toml", stage_plant.site_toml(self._modbus_port))
-        self._write("gateway.toml", stage_plant.gateway_toml(self.port, self.broker.port))
+        self._write("gateway.toml", stage_plant.gateway_toml(self.port, self.broker.port, mqtt5=self.broker.mqtt5))
         self.programs.start("devices", "simulate", "devices.toml")
         return say(
             f"模拟设备：SDM630 电表 Modbus TCP 127.0.0.1:{self._modbus_port}，燃气表 MQTT 127.0.0.1:{self.broker.port}"

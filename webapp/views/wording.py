@@ -12,6 +12,7 @@ from flask import Flask
 from flask_babel import lazy_gettext as _
 from flask_babel.speaklater import LazyString
 
+from evidence.code_words import CODE_WORDS
 from webapp.models import Plant
 from webapp.views.language import pick
 
@@ -171,6 +172,7 @@ def prepare(app: Flask) -> None:
         two_tongues=two_tongues,
         groups=groups,
         item_name=item_name,
+        code_words=lambda code: pick(*CODE_WORDS[code]) if code in CODE_WORDS else "",
     )
 
 
