@@ -12,6 +12,7 @@ import importlib
 import os
 import resource
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -23,11 +24,15 @@ Deed = Literal["die before", "die after", "die halfway", "die alone before", "di
 
 @dataclass(frozen=True)
 class Fault:
-    """At the `nth` call of `target` (module:name or module:Class.name) in any one process, `deed` happens."""
+    """At the `nth` call of `target` (module:name or module:Class.name) in any one process, `deed` happens.
+
+    `in_request` counts only calls from other threads than the main one: a centre's start is then no call.
+    """
 
     target: str
     deed: Deed = "die before"
     nth: int = 1
+    in_request: bool = False
 
     def apply(self, noted: Path) -> None:
         """Replace the function; a line in `noted` says that it happened."""
@@ -38,6 +43,8 @@ class Fault:
         @functools.wraps(original)
         def broken(*args: Any, **kwargs: Any) -> Any:
             nonlocal calls
+            if self.in_request and threading.current_thread() is threading.main_thread():
+                return original(*args, **kwargs)
             calls += 1
             if calls != self.nth:
                 return original(*args, **kwargs)

@@ -6,6 +6,7 @@ connections and files, only the seconds of importing are saved. When the tests e
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import multiprocessing
@@ -72,10 +73,8 @@ class Program:
 
     def kill(self) -> None:
         """Kill the whole group with SIGKILL and wait until it is gone."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.join(PATIENCE_S)
 
     def workers(self) -> list[int]:

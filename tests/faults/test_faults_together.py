@@ -1,0 +1,88 @@
+"""Several processes at once over the same files: one chain, one log, nothing twice."""
+
+from __future__ import annotations
+
+import pytest
+from fault_audit import audit
+from fault_injection import Setting
+from fault_programs import Program, wait_until
+from fault_world import SECOND_GATEWAY, World, done, is_answering
+
+from cunzheng.demo.processes import free_port
+
+
+def test_imports_syncs_and_a_running_gateway_share_one_chain(world: World) -> None:
+    files = world.exports(3, 2)
+    world.start_centre()
+    service = world.gateway("run")
+    programs = [world.start_import(file) for file in files]
+    programs += [world.gateway("sync"), world.gateway("sync"), world.gateway("close")]
+    codes = [program.wait() for program in programs]
+    assert codes == [0] * 6, [program.said() for program in programs]
+    wait_until(lambda: world.waiting() == 0, "an empty queue")
+    assert service.terminate() == 0
+    world.sync()
+    audit(world, files=files)
+    assert done(world.gateway("status"))["problems"] == []
+
+
+def test_the_same_import_twice_at_once_stores_it_once(world: World) -> None:
+    (file,) = world.exports(1, 3)
+    world.start_centre()
+    both = [world.start_import(file), world.start_import(file)]
+    facts = [done(program) for program in both]
+    assert sorted(one["stored"] for one in facts) == [0, 3 * 96 * 2]
+    world.sync()
+    audit(world, files=[file])
+
+
+def test_many_syncs_at_once_keep_the_newest_anchor(world: World) -> None:
+    """Each verifies its own head of the log; the oldest of them must not win."""
+    files = world.exports(3, 2)
+    world.start_centre()
+    for file in files:
+        world.import_file(file)
+        programs = [world.gateway("sync") for _ in range(4)]
+        for program in programs:
+            assert program.wait() == 0, program.said()
+        sizes = [int(row[0]) for row in world.centre_rows("SELECT size FROM log_head")]
+        assert done(world.gateway("status"))["anchor"]["size"] <= sizes[0]
+    audit(world, files=files)
+
+
+def test_two_centres_and_two_gateways_append_to_one_log(world: World) -> None:
+    files = world.exports(2, 3)
+    world.start_centre()
+    other_port = free_port()
+    world.write("center2.toml", (world.folder / "center.toml").read_text().replace(str(world.port), str(other_port)))
+    second = world.programs.start("center", "run", "-c", "center2.toml")
+    wait_until(lambda: is_answering(f"http://127.0.0.1:{other_port}"), "the second centre")
+    text = (world.folder / "gateway2.toml").read_text()
+    world.write("gateway2.toml", text.replace(str(world.port), str(other_port)))
+    for file, who in zip(files, ("gateway", "gateway2"), strict=True):
+        world.import_file(file, who)
+    programs = [world.gateway("sync", who=who) for who in ("gateway", "gateway2") * 2]
+    for program in programs:
+        assert program.wait() == 0, program.said()
+    for who in ("gateway", "gateway2"):
+        world.sync(who)
+        audit(world, who=who)
+    assert SECOND_GATEWAY in {row[0] for row in world.centre_rows("SELECT DISTINCT gw FROM log_entry")}
+    second.kill()
+
+
+@pytest.mark.parametrize("wait_s", [30.0, 0.05])
+def test_writers_that_do_not_wait_are_refused_not_lost(world: World, wait_s: float) -> None:
+    files = world.exports(3, 1)
+    patience = Setting("gateway.store:BUSY_TIMEOUT_S", wait_s)
+    programs: list[Program] = [world.start_import(file, faults=[patience]) for file in files]
+    codes = [program.wait() for program in programs]
+    assert set(codes) <= ({0, 2} if wait_s < 1 else {0})
+    for code, program in zip(codes, programs, strict=True):
+        if code:
+            assert "locked by another process" in program.line()
+    world.start_centre()
+    for file in files:
+        world.import_file(file)
+    world.sync()
+    audit(world, files=files)
