@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -45,6 +46,8 @@ DEFAULT_PORT = 8080
 def demo(port: int | None, once: bool, folder: Path | None) -> int:
     """Set the stage, then show it or walk through it."""
     started = time.monotonic()
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, _stop_in_order)
     with _folder(folder) as place, Programs(place) as programs:
         stage = Stage(place, programs, _port(port, once=once))
         if once and stage.is_set_up:
@@ -135,6 +138,11 @@ The demonstration is ready:  {stage.url}/     (language: top right)
 """,
         )
     )
+
+
+def _stop_in_order(number: int, frame: object) -> None:
+    # As Ctrl-C: the programs must not outlive the demonstration.
+    raise KeyboardInterrupt
 
 
 def _until_interrupted(programs: Programs) -> None:

@@ -16,6 +16,8 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 420, 170
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 12, 24
+LABEL_WIDTH = 7.0
+"""Width of a digit of an axis label; long labels push the axis to the right."""
 TICKS_Y = 4
 TICK_HOURS = 6
 # A pause longer than this many usual intervals is drawn as a gap, not as a straight line over missing data.
@@ -37,9 +39,10 @@ class _Scale:
     end: datetime
     low: Decimal
     high: Decimal
+    left: float
 
     def x(self, time: datetime) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * ((time - self.start) / (self.end - self.start))
+        return self.left + (WIDTH - self.left - RIGHT) * ((time - self.start) / (self.end - self.start))
 
     def y(self, value: Decimal) -> float:
         share = float((value - self.low) / (self.high - self.low))
@@ -78,7 +81,8 @@ def _scale(points: Sequence[Point], start: datetime, end: datetime) -> _Scale:
     step = _nice_step((high - low) / TICKS_Y)
     low = (low / step).to_integral_value(rounding="ROUND_FLOOR") * step
     high = (high / step).to_integral_value(rounding="ROUND_CEILING") * step
-    return _Scale(start=start, end=end, low=low, high=high)
+    longest = max(len(_plain(low + step * count)) for count in range(TICKS_Y + 3) if low + step * count <= high)
+    return _Scale(start=start, end=end, low=low, high=high, left=max(LEFT, longest * LABEL_WIDTH + 12))
 
 
 def _nice_step(raw: Decimal) -> Decimal:
@@ -124,8 +128,8 @@ def _grid(scale: _Scale, zone: tzinfo) -> str:
     value = scale.low
     while value <= scale.high:
         y = scale.y(value)
-        parts.append(f'<line class="rule" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{_plain(value)}</text>')
+        parts.append(f'<line class="rule" x1="{scale.left:.0f}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text x="{scale.left - 6:.0f}" y="{y + 4:.1f}" text-anchor="end">{_plain(value)}</text>')
         value += step
     local = scale.start.astimezone(zone).replace(minute=0, second=0, microsecond=0)
     while local <= scale.end:
@@ -137,7 +141,7 @@ def _grid(scale: _Scale, zone: tzinfo) -> str:
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{local:%H:%M}</text>')
         local += timedelta(hours=1)
     y = HEIGHT - BOTTOM
-    parts.append(f'<line class="axis" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
+    parts.append(f'<line class="axis" x1="{scale.left:.0f}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
     return "".join(parts)
 
 

@@ -6,7 +6,7 @@ Order of one turn, which makes a crash at any point harmless:
     root, check that it continues the last signed one → sign → keep the checkpoint → commit
     → publish the checkpoint file → answer
 
-Nothing is answered before its checkpoint is committed. What was signed may never shrink: a database or a
+Nothing is answered before its checkpoint is committed and published. What was signed may never shrink: a database or a
 tile folder that is older than the published checkpoint is refused (`recover`), never repaired forward.
 """
 
@@ -198,13 +198,18 @@ class Log:
     def receipts(self, session: Session, indexes: Iterable[int]) -> list[Receipt]:
         """Prove several entries, reading each tile once."""
         trees: dict[int, TileTree] = {}
+        texts: dict[int, str] = {}
         result = []
         for index in indexes:
             row = store_log.checkpoint_covering(session, index)
             if row is None:
                 raise LookupError(f"entry {index} is not covered by a checkpoint")
             tree = trees.setdefault(row.size, TileTree(self.tiles.read, row.size))
+            texts[row.size] = row.text
             result.append(Receipt(index, tuple(tree.inclusion(index)), row.text))
+        if texts:
+            # The worker that committed it may not have come to publish it; nothing is shown before it is published.
+            self.publish(texts[max(texts)])
         return result
 
     def fresh_receipts(self, session: Session, indexes: Iterable[int]) -> list[Receipt]:
@@ -213,6 +218,7 @@ class Log:
         if row is None:
             raise LookupError("the log is empty")
         tree = TileTree(self.tiles.read, row.size)
+        self.publish(row.text)
         return [Receipt(index, tuple(tree.inclusion(index)), row.text) for index in indexes]
 
     @contextmanager

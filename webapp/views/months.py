@@ -15,6 +15,7 @@ from webapp.models import Plant
 from webapp.views import composing
 from webapp.views.access import account, plant_of, requires
 from webapp.views.bundle_names import bundle_name
+from webapp.views.language import pick
 from webapp.views.month_page import MonthView, body_of, load, month_end, month_page
 
 blueprint = Blueprint("months", __name__)
@@ -33,6 +34,10 @@ def show(plant: str, period: str) -> ResponseReturnValue:
             plant=row,
             body=body,
             items_by_id={item["id"]: item for item in (body or {}).get("items", [])},
+            subject_names={
+                result["subject"]: pick(result["name"]["zh"], result["name"]["en"])
+                for result in (body or {}).get("results", [])
+            },
             page=month_page(db, view, account(), digest, bundle_name(plant, period)),
         )
 

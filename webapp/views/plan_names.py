@@ -21,7 +21,11 @@ def plan_of(db: Session, plant: Plant) -> Plan | None:
 
 
 def channel_names(db: Session, plant: Plant) -> dict[str, str]:
-    """Name the channels that feed an item."""
+    """Name the channels that feed an item, or stand in for one that does."""
     plan = plan_of(db, plant)
-    items = [] if plan is None else plan.items
-    return {item.source.channel: pick(item.name.zh, item.name.en) for item in items if item.source.channel is not None}
+    named = {}
+    for item in [] if plan is None else plan.items:
+        for channel in (item.source.backup, item.source.channel):
+            if channel is not None:
+                named[channel] = pick(item.name.zh, item.name.en)
+    return named

@@ -143,6 +143,8 @@ UNITS: Mapping[str, str] = {
     "m3": "m³",
     "mg/m3": "mg/m³",
     "Nm3": "Nm³",
+    "Nm3/h": "Nm³/h",
+    "m3/h": "m³/h",
     "tCO2": "tCO₂",
     "tCO2/MWh": "tCO₂/MWh",
     "tCO2/t": "tCO₂/t",
