@@ -172,7 +172,14 @@ class Syncing:
         return verify_receipt(Receipt.from_text(text), jws, trust.log, trust.witnesses, trust.quorum)
 
     def _watch_log(self, seen: Sequence[Checkpoint]) -> None:
-        anchor = Anchor.read(self._writer.call(chain.anchor))
+        # Another process of this gateway may have got further meanwhile; the anchor must never fall back.
+        while not self._anchored(seen):
+            pass
+
+    def _anchored(self, seen: Sequence[Checkpoint]) -> bool:
+        """Verify the log's head and keep it as anchor; False when the anchor has moved in between."""
+        known = self._writer.call(chain.anchor)
+        anchor = Anchor.read(known)
         try:
             head = verified_head(self._uplink, self._tiles, self._trust, anchor, seen)
         except LogHistoryError as error:
@@ -180,11 +187,14 @@ class Syncing:
             self._writer.call(lambda store: raise_problem(store, _HISTORY, zh, en, now))
             raise
 
-        def keep(store: Store) -> None:
+        def keep(store: Store) -> bool:
+            if chain.anchor(store) != known:
+                return False
             chain.set_anchor(store, head.origin, head.size, head.root)
             clear_problem(store, _HISTORY)
+            return True
 
-        self._writer.call(keep)
+        return self._writer.call(keep)
 
     def _keep(self, store: Store, outcome: Outcome, result: PushResult) -> None:
         now = time_text(self._signer.clock.now())

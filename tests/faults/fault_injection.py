@@ -13,6 +13,7 @@ import os
 import resource
 import signal
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -72,6 +73,42 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class Pause:
+    """The first call of `target` of all processes returns only when a file exists; `before` waits in front of it."""
+
+    target: str
+    file: str
+    before: bool = False
+    in_request: bool = False
+
+    def apply(self, noted: Path) -> None:
+        """Replace the function; a line in `noted` says that it waits."""
+        holder, name = _place(self.target)
+        original = getattr(holder, name)
+
+        @functools.wraps(original)
+        def paused(*args: Any, **kwargs: Any) -> Any:
+            is_start = self.in_request and threading.current_thread() is threading.main_thread()
+            if is_start or not self._is_first():
+                return original(*args, **kwargs)
+            result = None if self.before else original(*args, **kwargs)
+            with noted.open("a") as file:
+                file.write(f"{self}\n")
+            while not Path(self.file).exists():
+                time.sleep(0.02)
+            return original(*args, **kwargs) if self.before else result
+
+        setattr(holder, name, paused)
+
+    def _is_first(self) -> bool:
+        try:
+            os.close(os.open(f"{self.file}.taken", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return False
+        return True
+
+
+@dataclass(frozen=True)
 class Setting:
     """A constant of a module has another value in this process."""
 
@@ -115,7 +152,7 @@ class WrongClock:
         setattr(holder, name, WrongDatetime)
 
 
-Injection = Fault | Setting | FileLimit | WrongClock
+Injection = Fault | Pause | Setting | FileLimit | WrongClock
 
 
 def _place(target: str) -> tuple[Any, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from fault_audit import audit
-from fault_injection import Setting
+from fault_injection import Pause, Setting
 from fault_programs import Program, wait_until
 from fault_world import SECOND_GATEWAY, World, done, is_answering
 
@@ -86,3 +86,43 @@ def test_writers_that_do_not_wait_are_refused_not_lost(world: World, wait_s: flo
         world.import_file(file)
     world.sync()
     audit(world, files=files)
+
+
+def test_slow_sync_does_not_set_the_anchor_back(world: World) -> None:
+    """One verified its head of the log, another got further meanwhile: the chain must never fall back."""
+    first, second = world.exports(2, 1)
+    world.start_centre()
+    world.import_file(first)
+    go_on = world.folder / "go-on"
+    slow = world.gateway("sync", faults=[Pause("gateway.syncing:verified_head", str(go_on))])
+    wait_until(lambda: world.programs.happened(), "a verified head")
+    world.import_file(second)
+    world.sync()
+    newest = done(world.gateway("status"))["anchor"]["size"]
+    go_on.touch()
+    done(slow)
+    assert done(world.gateway("status"))["anchor"]["size"] >= newest
+    # A changed site declares its channel anew: the next statement carries the anchor.
+    site = world.folder / "site.toml"
+    site.write_text(
+        site.read_text().replace('high = "2000000"', 'high = "1500000"').replace("poll_s = 0.2", "poll_s = 1")
+    )
+    done(world.gateway("close"))
+    world.sync()
+    audit(world, files=[first, second])
+
+
+def test_receipts_are_never_ahead_of_the_published_checkpoint(world: World) -> None:
+    """A worker stands still after its commit; what another worker answers must not look like a log that shrank."""
+    (file,) = world.exports(1, 1)
+    go_on = world.folder / "go-on"
+    world.start_centre(faults=[Pause("webapp.log:Log.publish", str(go_on), before=True, in_request=True)])
+    world.import_file(file)
+    waits = world.gateway("sync")
+    wait_until(lambda: world.programs.happened(), "a commit that is not published")
+    waits.kill()
+    program = world.gateway("sync")
+    code = program.wait()
+    go_on.touch()
+    assert code == 0, program.said()
+    audit(world, files=[file])
