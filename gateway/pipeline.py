@@ -16,7 +16,8 @@ from evidence.channel import Channel, ChannelKind
 from evidence.judge import Limits, TotalWatch, judge, judge_total
 from evidence.reading import Reading
 from gateway.chain import Signer, append_event, ensure_open
-from gateway.channel_store import is_declared, newest_totals, remember_channel
+from gateway.channel_store import declared_channels, is_declared, newest_totals, remember_channel
+from gateway.errors import MisuseError
 from gateway.hours import hour_text
 from gateway.rawtile import RawFolder
 from gateway.reading_store import Arrival, insert_readings
@@ -63,6 +64,7 @@ class Pipeline:
 
         Raises:
             IntegrityError: the tree does not fit its tiles.
+            MisuseError: a channel was declared before with another unit or kind.
         """
         self.writer.call(self._open)
 
@@ -101,12 +103,26 @@ class Pipeline:
 
     def _open(self, store: Store) -> None:
         ReadingTree(store, self.raw, self.signer.identity.epoch, _no_salt).verify_edge()
+        _require_same_measures(declared_channels(store), self.judge.channels)
         is_new_epoch = ensure_open(store, self.signer, SOFTWARE)
         for channel in self.judge.channels.values():
             if is_new_epoch or not is_declared(store, channel):
                 statement = append_event(store, self.signer, "config", channel.config_data())
                 remember_channel(store, channel, statement.sid)
         self.judge.resume(store)
+
+
+def _require_same_measures(declared: Mapping[str, Channel], wanted: Mapping[str, Channel]) -> None:
+    """Refuse a channel that changes its unit or kind: its hours could not be added up any more."""
+    for name, channel in wanted.items():
+        before = declared.get(name)
+        if before is not None and (before.unit, before.kind) != (channel.unit, channel.kind):
+            raise MisuseError(
+                f"通道 {name} 已声明为 {before.kind} {before.unit}，不能改为 {channel.kind} {channel.unit}；"
+                "请用新的通道编号",
+                f"channel {name} was declared as {before.kind} in {before.unit}, not {channel.kind} in {channel.unit};"
+                " give the changed one a new id",
+            )
 
 
 def _no_salt() -> bytes:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import START, Plant
+from conftest import SITE, START, Plant
 
 from evidence.merkle import leaf_hash, verify_consistency
 from evidence.merkle import root as merkle_root
@@ -288,3 +288,12 @@ def test_unknown_channel_kind_in_site_is_misuse(make_plant: Callable[..., Plant]
         make_plant(
             '[[import]]\nid = "h"\n[[channel]]\nid = "A"\ndevice = "h"\nkind = "sum"\nunit = "kWh"\n',
         )
+
+
+@pytest.mark.parametrize(("old", "new"), [('unit = "kWh"', 'unit = "MWh"'), ('kind = "interval"', 'kind = "value"')])
+def test_declared_channel_keeps_its_unit_and_kind(make_plant: Callable[..., Plant], old: str, new: str) -> None:
+    plant = make_plant(SITE)
+    plant.writer.close()
+    with pytest.raises(MisuseError, match="new id"):
+        make_plant(SITE.replace(old, new))
+    make_plant(SITE)
