@@ -59,7 +59,8 @@ class MqttDeviceSimulator:
         self._held_back: bytes | None = None
         self._answer: ReasonCode | None = None
         self._answered = threading.Event()
-        self._waiting: list[paho.MQTTMessageInfo] = []
+        self._acknowledged = 0
+        self._change = threading.Condition()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -76,6 +77,7 @@ class MqttDeviceSimulator:
         """
         host, port = self._address
         self._client.on_connect = self._on_connect
+        self._client.on_publish = self._on_publish
         try:
             self._client.connect(host, port, keepalive=30)
         except OSError as error:
@@ -116,11 +118,9 @@ class MqttDeviceSimulator:
 
         Raises: MqttSimulatorError after the time-out.
         """
-        for info in self._waiting:
-            info.wait_for_publish(timeout_s)
-            if not info.is_published():
+        with self._change:
+            if not self._change.wait_for(lambda: self._acknowledged >= self.sent, timeout_s):
                 raise MqttSimulatorError("MQTT 代理未按时确认", "the MQTT broker did not acknowledge in time")
-        self._waiting.clear()
 
     async def run(self) -> None:
         """Publish every `interval_s` until cancelled; connects first, closes at the end."""
@@ -136,7 +136,8 @@ class MqttDeviceSimulator:
         """Disconnect and stop the network thread."""
         self._client.disconnect()
         self._client.loop_stop()
-        self._client.on_connect = None  # ends the circle of references, so that its sockets close at once
+        # Ends the circle of references, so that its sockets close at once.
+        self._client.on_connect = self._client.on_publish = None
 
     def _send(self, payload: bytes) -> None:
         info = self._client.publish(self.topic, payload, qos=1, retain=self.dials.retained)
@@ -144,8 +145,6 @@ class MqttDeviceSimulator:
             says = paho.error_string(info.rc)
             raise MqttSimulatorError(f"无法发布：{says}", f"cannot publish: {says}")
         self.sent += 1
-        self._waiting = [one for one in self._waiting if not one.is_published()]
-        self._waiting.append(info)
 
     def _quality_word(self, shown: Mapping[str, object]) -> str | None:
         """Send the first good word where no point itself carries the quality."""
@@ -165,3 +164,11 @@ class MqttDeviceSimulator:
     ) -> None:
         self._answer = reason
         self._answered.set()
+
+    def _on_publish(
+        self, client: paho.Client, userdata: object, mid: int, reason: ReasonCode, properties: Properties
+    ) -> None:
+        """Count an acknowledgement; what was sent while the broker was away is acknowledged after the reconnect."""
+        with self._change:
+            self._acknowledged += 1
+            self._change.notify_all()

@@ -73,8 +73,10 @@ class Program:
 
     def kill(self) -> None:
         """Kill the whole group with SIGKILL and wait until it is gone."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        # In its first moments a process has no group of its own yet.
+        for end in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError):
+                end(self.pid, signal.SIGKILL)
         self.process.join(PATIENCE_S)
 
     def workers(self) -> list[int]:

@@ -187,6 +187,19 @@ def test_absent_broker_is_a_connection_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
+def test_what_is_published_while_the_broker_is_away_goes_out_when_it_is_back(tmp_path: Path) -> None:
+    handle = start_broker(tmp_path / "broker", kind="mosquitto")
+    with gas_meter(handle) as device:
+        handle.kill()
+        for _ in range(3):
+            device.publish()
+        with pytest.raises(MqttSimulatorError, match="did not acknowledge"):
+            device.flush(0.1)
+        with start_broker(tmp_path / "broker", port=handle.port, kind="mosquitto"):
+            device.flush(20)
+
+
+@pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 @pytest.mark.parametrize("kill", [False, True])
 def test_mosquitto_keeps_a_session_s_queue_over_a_restart(tmp_path: Path, kill: bool) -> None:
     first = start_broker(tmp_path, kind="mosquitto")
