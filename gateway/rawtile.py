@@ -110,15 +110,7 @@ class RawFolder:
         Raises:
             StoreError: the disk refused.
         """
-        path = self.path(tile.epoch, tile.number)
-        try:
-            _make_folder(path.parent)
-            _write_durably(path, tile.to_bytes())
-        except OSError as error:
-            raise StoreError(
-                f"无法写入 {path}: {error.strerror}；请检查磁盘",
-                f"cannot write {path}: {error.strerror}; check the disk",
-            ) from error
+        write_file(self.path(tile.epoch, tile.number), tile.to_bytes())
 
     def read(self, epoch: int, number: int) -> RawTile:
         """Read a tile.
@@ -140,9 +132,19 @@ class RawFolder:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Write any file so that it is there whole or not at all (contents pulled from the centre)."""
-    _make_folder(path.parent)
-    _write_durably(path, data)
+    """Write a raw tile or a content of the centre so that it is there whole or not at all.
+
+    Raises:
+        StoreError: the disk refused.
+    """
+    try:
+        _make_folder(path.parent)
+        _write_durably(path, data)
+    except OSError as error:
+        raise StoreError(
+            f"无法写入 {path}: {error.strerror}；请检查磁盘",
+            f"cannot write {path}: {error.strerror}; check the disk",
+        ) from error
 
 
 def _write_durably(path: Path, data: bytes) -> None:

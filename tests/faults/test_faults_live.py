@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from fault_audit import audit
 from fault_devices import Broker, GasMeter, meter, readings_of
+from fault_injection import Setting
 from fault_programs import wait_until
 from fault_world import World
 
@@ -157,3 +160,33 @@ def test_meter_that_dies_gives_marked_readings_and_comes_back(world: World, brok
     with meter(world.modbus_port):
         wait_until(lambda: flags()[-1] == "N", "good readings again", 90)
         assert service.terminate() == 0
+
+
+@pytest.mark.parametrize("messages", [20, 0])
+def test_locked_database_and_broker_that_comes_back_meanwhile_stop_nothing(
+    world: World, broker: Broker, messages: int
+) -> None:
+    gas = GasMeter(broker.port)
+    impatient = Setting("gateway.store:BUSY_TIMEOUT_S", 0.1)
+    with meter(world.modbus_port):
+        service = world.gateway("run", faults=[impatient])
+        first = listen(world, gas)
+        with closing(sqlite3.connect(world.folder / "gateway/gateway.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            gas.publish(messages)
+            connected = service.said().count("mqtt connected")
+            broker.kill()
+            broker.start()
+            wait_until(lambda: service.said().count("mqtt connected") > connected, "a new connection")
+            locked_until = time.monotonic() + 1.5
+            wait_until(lambda: time.monotonic() > locked_until, "some refusals")
+            other.execute("ROLLBACK")
+        gas.publish(5)
+        gas.flush()
+        before = polls(world)
+        wait_until(lambda: polls(world) > before, "polls after the lock")
+        wait_until(lambda: expected(first, gas.published)[-1] in volumes(world), "messages after the lock")
+        assert service.is_running, service.said()
+        assert service.terminate() == 0
+    gas.close()
+    assert len(volumes(world)) == len(set(volumes(world)))

@@ -5,6 +5,7 @@ Import and sync with the fault, then again without it: the result is that of an 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -19,6 +20,9 @@ from fault_audit import audit
 from fault_injection import Deed, Fault, FileLimit, Injection, Setting
 from fault_programs import Program, wait_until
 from fault_world import World, digest, done, is_answering
+
+from gateway.errors import StoreError
+from gateway.rawtile import write_file
 
 KILLED = -signal.SIGKILL
 
@@ -146,6 +150,18 @@ def test_full_disk_stops_an_import_in_one_line_and_loses_nothing(
     said = program.line()
     assert "disk" in said or "space" in said
     finish(world, file, files_and_body)
+
+
+def test_full_disk_while_a_file_of_the_centre_is_kept_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StoreError, match="No space left"):
+        write_file(tmp_path / "content", b"{}")
+    assert not (tmp_path / "content").exists()
 
 
 @pytest.mark.parametrize("what", ["import", "sync"])
