@@ -15,6 +15,7 @@ from device_profiles import PayloadError, decode_payload, topic_for
 from evidence.encoding import time_text
 from evidence.reading import Reading
 from gateway.catalogue import Instrument
+from gateway.chain import append_event
 from gateway.errors import StoreError
 from gateway.groupcommit import RETRY_S
 from gateway.mqtt import Incoming
@@ -63,7 +64,7 @@ class MqttIntake:
             except Exception as error:
                 # Whatever a message does to the decoder, it must not stop the ones behind it.
                 poison.append(Poison(message, f"{type(error).__name__}: {error}"))
-        await self._committed(arrivals, poison)
+        await self._committed(lambda store: _commit(store, arrivals, poison), len(batch))
         for bad in poison:
             log.warning("message quarantined topic=%r reason=%r", bad.message.topic, bad.reason)
         for arrival in arrivals:
@@ -71,25 +72,25 @@ class MqttIntake:
 
     async def session(self, present: bool) -> None:
         """Write a gap event when the broker has forgotten the session."""
-        now = time_text(self._pipeline.signer.clock.now())
+        signer = self._pipeline.signer
+        now = time_text(signer.clock.now())
 
-        def last_seen(store: Store) -> str | None:
+        def note(store: Store) -> None:
             known = store.get(_SESSION_KNOWN)
             store.put(_SESSION_KNOWN, now)
-            return known
+            if not present and known is not None:
+                data = {"source": "mqtt", "from": known, "to": now, "reason": "the broker forgot the session"}
+                append_event(store, signer, "gap", data)
 
-        known = await self._pipeline.writer.do(last_seen)
-        if not present and known is not None:
-            data = {"source": "mqtt", "from": known, "to": now, "reason": "the broker forgot the session"}
-            await self._pipeline.event("gap", data)
+        await self._committed(note, 0)
 
-    async def _committed(self, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> None:
-        """Commit, as often as it takes: nothing is acknowledged before."""
+    async def _committed(self, work: Callable[[Store], object], count: int) -> None:
+        """Commit, as often as it takes: nothing is acknowledged before, and a store that refuses stops nobody."""
         while True:
             try:
-                await self._pipeline.writer.do(lambda store: _commit(store, arrivals, poison))
+                await self._pipeline.writer.do(work)
             except StoreError as error:
-                log.error("messages wait count=%d reason=%r", len(arrivals) + len(poison), str(error))
+                log.error("messages wait count=%d reason=%r", count, str(error))
                 await asyncio.sleep(RETRY_S)
             else:
                 return

@@ -171,6 +171,7 @@ def test_locked_database_and_broker_that_comes_back_meanwhile_stop_nothing(
     with meter(world.modbus_port):
         service = world.gateway("run", faults=[impatient])
         first = listen(world, gas)
+        wait_until(lambda: expected(first, gas.published)[-1] in volumes(world), "nothing on its way")
         with closing(sqlite3.connect(world.folder / "gateway/gateway.db", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             gas.publish(messages)
