@@ -22,7 +22,7 @@ from accounting.period import Month
 from evidence.encoding import decimal_text, parse_decimal, time_text
 from evidence.statement import Statement
 
-AMOUNTS = frozenset({"interval", "total", "derived"})
+AMOUNTS = frozenset({"interval", "total"})
 """Kinds whose readings add up to a quantity; a sum of instantaneous values is none."""
 _REPORTED = ("unit", "kind", "serial", "profile", "certificate", "param", "poll_ms", "totaliser")
 

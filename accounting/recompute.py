@@ -7,7 +7,8 @@ accounting rules can say, that the declared body follows from the statements byt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from accounting.declared import as_declared
@@ -18,6 +19,9 @@ from evidence.encoding import sha256_hex, strict_json
 from evidence.errors import Code, EvidenceError
 from evidence.receipt import Receipt
 from evidence.statement import Statement, parse
+from evidence.trust import Trust
+from evidence.verdict import Finding, Report, Verdict
+from evidence.verify import verify_bundle
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,27 @@ class Recomputed:
         if self.problem is not None:
             return self.problem.en
         return "same" if self.same else f"differs in {', '.join(self.differs_in) or 'its bytes'}"
+
+
+def verify_recomputed(bundle: Bundle, trust: Trust, now: datetime) -> Report:
+    """Verify a bundle, and recompute each month's body from its statements: the whole answer to "does it hold?".
+
+    A body that does not follow from its statements is `AGGREGATE_MISMATCH`. A bundle that is invalid anyway is not
+    recomputed.
+    """
+    report = verify_bundle(bundle, trust, now)
+    if report.verdict is Verdict.INVALID:
+        return report
+    findings = list(report.findings)
+    try:
+        for month in recompute(bundle):
+            if not month.same:
+                detail = f"the body does not follow from the statements: {month.detail}"
+                findings.append(Finding.of(EvidenceError(Code.AGGREGATE_MISMATCH, detail, month.sid)))
+    except EvidenceError as error:
+        # A statement that verification could not judge (its key is unknown) may not even be one.
+        findings.append(Finding.of(error))
+    return replace(report, findings=tuple(findings))
 
 
 def recompute(bundle: Bundle) -> list[Recomputed]:

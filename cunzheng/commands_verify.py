@@ -1,7 +1,7 @@
 """`cunzheng verify`: check a bundle offline and say, in one line first, what a person may conclude.
 
-Reads files, nothing else: no network, no centre. What is checked stands in `evidence.verify`; that the body
-follows from the statements by the accounting rules is recomputed here, because only this layer knows both.
+Reads files, nothing else: no network, no centre. What is checked stands in `evidence.verify`, and that the body
+follows from the statements by the accounting rules in `accounting.recompute`.
 """
 
 from __future__ import annotations
@@ -13,16 +13,15 @@ from pathlib import Path
 
 import click
 
-from accounting.recompute import recompute
+from accounting.recompute import verify_recomputed
 from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import say
-from evidence.bundle import Bundle, read_bundle
+from evidence.bundle import read_bundle
 from evidence.code_words import CODE_WORDS
 from evidence.encoding import strict_json, time_text
-from evidence.errors import BundleError, Code, EvidenceError
+from evidence.errors import BundleError, EvidenceError
 from evidence.trust import Trust
 from evidence.verdict import Finding, Report, Verdict
-from evidence.verify import verify_bundle
 
 TRUST_VARIABLE = "CUNZHENG_TRUST"
 _SHOWN = 20
@@ -78,19 +77,7 @@ def _check(file: Path, trust: Trust, now: datetime) -> Report:
             f"cannot read the bundle {file}: {os.strerror(error.errno or 0)}; check the path.",
             exit_code=ExitCode.MISUSE,
         ) from error
-    report = verify_bundle(bundle, trust, now)
-    extra = tuple(_recomputed(bundle)) if report.verdict is not Verdict.INVALID else ()
-    return Report((*report.findings, *extra), report.counts, report.trust_issued, report.trust_size, report.subject)
-
-
-def _recomputed(bundle: Bundle) -> list[Finding]:
-    return [
-        Finding.of(
-            EvidenceError(Code.AGGREGATE_MISMATCH, f"body does not follow from the statements: {one.detail}", one.sid)
-        )
-        for one in recompute(bundle)
-        if not one.same
-    ]
+    return verify_recomputed(bundle, trust, now)
 
 
 def _read_trust(path: Path) -> Trust:
@@ -130,6 +117,7 @@ def person_lines(report: Report) -> list[str]:
         "months": say("月度存证", "months"),
         "contents": say("附件", "contents"),
         "readings": say("公开读数", "disclosed readings"),
+        "hours": say("由读数重算的时段", "segments recomputed from readings"),
     }
     counted = "  ".join(f"{names.get(name, name)} {count}" for name, count in report.counts.items())
     if counted:

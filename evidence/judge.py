@@ -14,6 +14,8 @@ from evidence.totaliser import StepKind, Totaliser, judge_step
 
 FUTURE_TOLERANCE = timedelta(seconds=120)
 """Check Q03: how far a reading may lie ahead of the gateway's clock."""
+MAX_DIGITS = 20
+"""No instrument resolves more; a longer number is garbage, and a month's sum of it would not fit a statement."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class Limits:
 
 def judge(reading: Reading, limits: Limits, now: datetime) -> Reading:
     """Return the reading with the flag and reason that its value and time deserve."""
+    if reading.value is not None and not is_recordable(reading.value):
+        return replace(reading, value=None, flag=Flag.FAULT, reason="Q15 number too long to record")
     if reading.flag is not Flag.NORMAL or reading.value is None:
         return reading
     if reading.time > now + FUTURE_TOLERANCE:
@@ -35,6 +39,11 @@ def judge(reading: Reading, limits: Limits, now: datetime) -> Reading:
     if limits.low is not None and reading.value < limits.low:
         return replace(reading, flag=Flag.FAULT, reason=f"Q15 below {limits.low}")
     return reading
+
+
+def is_recordable(value: Decimal) -> bool:
+    """Tell whether a number is finite and short enough that sums of it fit a statement."""
+    return value.is_finite() and len(value.as_tuple().digits) <= MAX_DIGITS and abs(value.adjusted()) <= MAX_DIGITS
 
 
 @dataclass(frozen=True)

@@ -1,17 +1,22 @@
 """Signing and verifying keys: Ed25519 and ES256, named by their thumbprint.
 
+`sign` and `verify` are for notes and requests; statements go through joserfc (`statement.py`) with the `jose` key.
+
 Makes no key from nothing: seeds come from the caller, who owns the random source.
 Which key may sign what is the registry's business, not this file's.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from joserfc.jwk import ECKey, OKPKey
 from nacl.bindings import crypto_core_ed25519_is_valid_point
 
 from evidence.encoding import b64u, jcs, sha256_hex, unb64u
@@ -70,6 +75,11 @@ class PublicKey:
     def from_ed25519(cls, raw: bytes) -> "PublicKey":
         """Read the 32 bytes of an Ed25519 public key, with the checks of :meth:`from_jwk`."""
         return cls.from_jwk({"crv": ED25519, "kty": "OKP", "x": b64u(raw)})
+
+    @cached_property
+    def jose(self) -> OKPKey | ECKey:
+        """The key as joserfc wants it."""
+        return _jose(self.jwk)
 
     @property
     def raw(self) -> bytes:
@@ -132,6 +142,15 @@ class SigningKey:
         """The public half as JWK."""
         return self.public.jwk
 
+    @cached_property
+    def jose(self) -> OKPKey | ECKey:
+        """The private key as joserfc wants it."""
+        if isinstance(self._key, ed25519.Ed25519PrivateKey):
+            secret = self._key.private_bytes_raw()
+        else:
+            secret = self._key.private_numbers().private_value.to_bytes(32, "big")
+        return _jose({**self.jwk, "d": b64u(secret)})
+
     @property
     def raw_private(self) -> ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey:
         """The library's key object, for signers outside this package (HTTP request signatures)."""
@@ -147,6 +166,11 @@ class SigningKey:
 
     def __repr__(self) -> str:
         return f"SigningKey({self.alg}, {self.kid})"
+
+
+def _jose(jwk: Mapping[str, str]) -> OKPKey | ECKey:
+    members: dict[str, Any] = dict(jwk)
+    return OKPKey.import_key(members) if members["kty"] == "OKP" else ECKey.import_key(members)
 
 
 def _alg_of(jwk: Mapping[str, str]) -> str:

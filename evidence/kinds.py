@@ -7,6 +7,7 @@ Who may sign a kind stands in ``roles.py``; what a statement must agree with, in
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -37,6 +38,11 @@ def _time(text: str) -> str:
     return text
 
 
+def _day(text: str) -> str:
+    date.fromisoformat(text)
+    return text
+
+
 def _decimal(text: str) -> str:
     parse_decimal(text)
     return text
@@ -50,7 +56,7 @@ PlantId = Annotated[
 Sid = Annotated[str, _matching(_HEX64, "64 hexadecimal characters")]
 Kid = Annotated[str, _matching(_KID, "a key thumbprint")]
 Period = Annotated[str, _matching(_PERIOD, "a month YYYY-MM")]
-Day = Annotated[str, _matching(_DAY, "a day YYYY-MM-DD")]
+Day = Annotated[str, _matching(_DAY, "a day YYYY-MM-DD"), AfterValidator(_day)]
 Time = Annotated[str, AfterValidator(_time)]
 Number = Annotated[str, Field(max_length=64), AfterValidator(_decimal)]
 Count = Annotated[int, Field(ge=0)]
@@ -191,6 +197,12 @@ class ConfigData(_Closed):
     certificate: Short | None = None
     profile: ProfileRef | None = None
     totaliser: TotaliserRule | None = None
+
+    @model_validator(mode="after")
+    def _totals_have_a_rule(self) -> "ConfigData":
+        if (self.kind == "total") != (self.totaliser is not None):
+            raise ValueError("a total has a totaliser rule, and nothing else has one")
+        return self
 
 
 class Event(_Device):

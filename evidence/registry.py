@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from evidence.errors import Code, EvidenceError
 from evidence.keys import PublicKey
@@ -152,8 +153,16 @@ class Registry:
             EvidenceError: ``SCHEMA`` or ``ENCODING``.
         """
         try:
-            plants = [PlantEntry(entry["id"], entry["zone"], entry["region"]) for entry in value["plants"]]
+            plants = [PlantEntry(entry["id"], _zone(entry["zone"]), entry["region"]) for entry in value["plants"]]
             keys = [KeyEntry.from_json(entry) for entry in value["keys"]]
         except (KeyError, TypeError) as error:
             raise EvidenceError(Code.SCHEMA, f"a registry is malformed: {error!r}") from error
         return cls.of(keys, plants)
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise EvidenceError(Code.SCHEMA, f"time zone {name!r} does not exist") from error
+    return name

@@ -13,7 +13,7 @@ from decimal import Context, Decimal, Inexact, localcontext
 from typing import Any
 
 from evidence.channel import Channel, ChannelKind
-from evidence.encoding import decimal_text, time_text
+from evidence.encoding import decimal_text, parse_decimal, time_text
 from evidence.reading import Leaf
 from evidence.totaliser import Step, judge_step
 
@@ -88,6 +88,45 @@ def entry_hour(entry: Mapping[str, Any], span: Sequence[str], zone: tzinfo) -> s
     """Return the hour an entry of a parsed segment speaks of, as time text."""
     hour = entry.get("hour")
     return str(hour) if hour is not None else time_text(hour_of(datetime.fromisoformat(span[0]), zone))
+
+
+def entry_agrees(entry: Mapping[str, Any], leaves: Sequence[Leaf], channel: Channel) -> bool:
+    """Tell whether an entry says what its own leaves say: counts, and sums or use.
+
+    ``leaves`` are all leaves of the entry, in leaf order. What a total was counted from (`first`) is taken from the
+    entry, whose predecessor ends with it; how long ago that was is not known here, so that the first difference may be
+    any that the totaliser's rule has a name for.
+    """
+    with localcontext(EXACT):
+        if (entry["n"], entry["valid"]) != (len(leaves), sum(1 for leaf in leaves if leaf.is_valid)):
+            return False
+        stated = {name: entry[name] for name in ("sum", "min", "max", "first", "last", "use") if name in entry}
+        if channel.kind is not ChannelKind.TOTAL:
+            return stated == (_sums(leaves) if channel.kind in _PLAIN_SUMS else {})
+        valid = [leaf for leaf in leaves if leaf.is_valid]
+        values = [leaf.value for leaf in valid if leaf.value is not None]
+        if "first" not in stated or not valid:
+            # Readings that came late, after a newer one, are counted but book nothing.
+            return not stated
+        first = parse_decimal(stated["first"])
+        start, last = values[0], values[-1]
+        later = _use(valid[1:], channel, {channel.id: Baseline(start, valid[0].time)})
+        rest = parse_decimal(later.get("use", "0"))
+        uses = {rest + step for step in _first_steps(first, start, channel)}
+        return parse_decimal(stated["last"]) == last and parse_decimal(stated["use"]) in uses
+
+
+def _first_steps(old: Decimal, new: Decimal, channel: Channel) -> set[Decimal]:
+    assert channel.totaliser is not None  # Channel insists on it
+    difference = new - old
+    if difference >= 0:
+        return {difference, Decimal(0)}
+    steps = {Decimal(0)}
+    if channel.totaliser.modulus is not None:
+        steps.add(difference + channel.totaliser.modulus)
+    if channel.totaliser.resettable:
+        steps.add(new)
+    return steps
 
 
 def _sums(group: Sequence[Leaf]) -> dict[str, str]:

@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from evidence.encoding import b64u, canonical_json, jcs, sha256_hex, unb64u
+from joserfc import jws
+from joserfc.errors import JoseError
+
+from evidence.encoding import canonical_json, jcs, sha256_hex, unb64u
 from evidence.errors import Code, EvidenceError
 from evidence.keys import ED25519, ES256, PublicKey, SigningKey
 from evidence.kinds import validate
@@ -64,9 +67,9 @@ class Statement:
         if self.alg != key.alg:
             raise EvidenceError(Code.ALG, f"header says {self.alg}, the key is {key.alg}", self.sid)
         try:
-            key.verify(self.signature, self.signing_input)
-        except EvidenceError as error:
-            raise EvidenceError(error.code, error.detail, self.sid) from error
+            jws.deserialize_compact(self.jws, key.jose, algorithms=[key.alg])
+        except (JoseError, ValueError) as error:
+            raise EvidenceError(Code.SIGNATURE, f"signature does not fit key {key.kid[:12]}", self.sid) from error
 
 
 def sign(payload: Mapping[str, Any], key: SigningKey) -> Statement:
@@ -76,31 +79,30 @@ def sign(payload: Mapping[str, Any], key: SigningKey) -> Statement:
         EvidenceError: ``SCHEMA`` or ``PAYLOAD``; nothing was signed.
     """
     validate(payload)
-    header = jcs({"alg": key.alg, "kid": key.kid, "typ": f"ev-{payload['kind']}+jws"})
-    signing_input = f"{b64u(header)}.{b64u(jcs(payload))}"
-    jws = f"{signing_input}.{b64u(key.sign(signing_input.encode('ascii')))}"
-    return parse(jws)
+    # joserfc writes the members in this order and without spaces, which is their canonical form; parse insists on it.
+    header = {"alg": key.alg, "kid": key.kid, "typ": f"ev-{payload['kind']}+jws"}
+    return parse(jws.serialize_compact(header, jcs(payload), key.jose, algorithms=[key.alg]))
 
 
-def parse(jws: str) -> Statement:
+def parse(text: str) -> Statement:
     """Take a statement apart, refusing every form but the one.
 
     Raises:
         EvidenceError: ``ENCODING``, ``HEADER``, ``PAYLOAD``, ``SCHEMA`` or ``TYP_MISMATCH``.
     """
-    statement = parse_envelope(jws)
+    statement = parse_envelope(text)
     check_payload(statement)
     return statement
 
 
-def parse_envelope(jws: str) -> Statement:
+def parse_envelope(text: str) -> Statement:
     """Do steps 1–3 and read the payload; its schema is left to :func:`check_payload`.
 
     Split so that a verifier can check the signature before it believes the payload's form.
     """
-    if len(jws) > MAX_BYTES or not _FORM.match(jws):
+    if len(text) > MAX_BYTES or not _FORM.match(text):
         raise EvidenceError(Code.ENCODING, "not one compact JWS")
-    header_part, payload_part, signature_part = jws.split(".")
+    header_part, payload_part, signature_part = text.split(".")
     sid = sha256_hex(f"{header_part}.{payload_part}".encode("ascii"))
     try:
         header_bytes, payload_bytes = unb64u(header_part), unb64u(payload_part)
@@ -117,7 +119,7 @@ def parse_envelope(jws: str) -> Statement:
         raise EvidenceError(Code.HEADER, "alg, kid and typ are strings", sid)
     if header["alg"] not in (ED25519, ES256):
         raise EvidenceError(Code.ALG, f"algorithm {header['alg'][:20]!r} is not accepted", sid)
-    return Statement(jws, header["alg"], header["kid"], header["typ"], _LazyPayload(payload_bytes), sid)
+    return Statement(text, header["alg"], header["kid"], header["typ"], _LazyPayload(payload_bytes), sid)
 
 
 def check_payload(statement: Statement) -> None:

@@ -12,6 +12,7 @@ from enum import StrEnum
 MARGIN = Decimal("1.2")
 """Allowance on the largest plausible rate."""
 _HOUR = Decimal(3_600_000_000)
+"""Microseconds."""
 
 
 class StepKind(StrEnum):
@@ -54,15 +55,16 @@ def judge_step(old: Decimal, new: Decimal, elapsed: timedelta, rule: Totaliser, 
     ``restarted`` says that the device lost power in between, the one case in which a small step back is believed.
     A RESET books what was counted since, which is a lower bound.
     """
-    hours = Decimal(elapsed // timedelta(microseconds=1)) / _HOUR
-    most = rule.max_rate * hours * MARGIN + rule.step
+    # Everything times one hour: a division would round, and a month must not depend on where it is computed.
+    counted = rule.max_rate * Decimal(elapsed // timedelta(microseconds=1)) * MARGIN
+    most = counted + rule.step * _HOUR
     difference = new - old
-    if 0 <= difference <= most:
+    if 0 <= difference * _HOUR <= most:
         return Step(StepKind.NORMAL, difference, new)
-    if difference < 0 and rule.modulus is not None and 0 <= difference + rule.modulus <= most:
+    if difference < 0 and rule.modulus is not None and 0 <= (difference + rule.modulus) * _HOUR <= most:
         return Step(StepKind.ROLLOVER, difference + rule.modulus, new)
     if restarted and -rule.backstep <= difference < 0:
         return Step(StepKind.BACKSTEP, Decimal(0), old)
-    if difference < 0 and rule.resettable and 0 <= new <= rule.max_rate * hours * MARGIN:
+    if difference < 0 and rule.resettable and 0 <= new * _HOUR <= counted:
         return Step(StepKind.RESET, new, new)
     return Step(StepKind.ERROR, None, new)

@@ -5,15 +5,19 @@ age of the trust file. No network, no file, no clock: the moment is an argument.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from evidence.bundle import Bundle
+from evidence.channel import Channel
 from evidence.disclosure import Disclosure
-from evidence.encoding import sha256_hex
+from evidence.encoding import sha256_hex, time_text
 from evidence.errors import Code, EvidenceError
+from evidence.reading import Leaf
 from evidence.receipt import Receipt
+from evidence.segment import entry_agrees, entry_hour, hour_of_leaf
 from evidence.trust import Trust
 from evidence.verdict import Findings, Report, Verdict
 from evidence.verify_month import (
@@ -55,7 +59,9 @@ def verify_bundle(bundle: Bundle, trust: Trust, now: datetime) -> Report:
             Code.CHAIN_INCOMPLETE, "no month statement of good standing in the bundle", None, Verdict.INDETERMINATE
         )
     _check_content_names(bundle, signed, findings, counts)
-    _check_readings(bundle, signed, findings, counts)
+    _check_readings(bundle, signed, trust, findings, counts)
+    for sid in sorted(bundle.sm2):
+        findings.add(Code.CONTENT_EXTRA, "a second signature that no plant's policy asks for", sid)
     _check_age(trust, now, findings)
     return Report(findings.all(), dict(counts), trust.issued, trust.size, subject)
 
@@ -131,6 +137,7 @@ def _check_month(
 
 def _check_content_names(bundle: Bundle, signed: Sequence[Signed], findings: Findings, counts: Counter[str]) -> None:
     listed = {subject["sha256"] for one in signed for subject in _subjects(one)}
+    listed |= {one.payload["report"] for one in signed if one.statement.kind == "review"}
     for name, data in sorted(bundle.content.items()):
         counts["contents"] += 1
         if sha256_hex(data) != name:
@@ -139,7 +146,10 @@ def _check_content_names(bundle: Bundle, signed: Sequence[Signed], findings: Fin
             findings.add(Code.CONTENT_EXTRA, f"content {name[:12]} is listed by no statement")
 
 
-def _check_readings(bundle: Bundle, signed: Sequence[Signed], findings: Findings, counts: Counter[str]) -> None:
+def _check_readings(
+    bundle: Bundle, signed: Sequence[Signed], trust: Trust, findings: Findings, counts: Counter[str]
+) -> None:
+    shown: dict[str, dict[int, Leaf]] = {}
     segments = {one.sid: one.payload for one in signed if one.statement.kind == "segment"}
     for name, data in sorted(bundle.readings.items()):
         counts["readings"] += 1
@@ -149,9 +159,51 @@ def _check_readings(bundle: Bundle, signed: Sequence[Signed], findings: Findings
                 raise EvidenceError(Code.INDEX_MISMATCH, f"file {name} holds reading {disclosure.name}")
             if disclosure.segment not in segments:
                 raise EvidenceError(Code.LEAF_MISMATCH, f"segment of reading {name} is not here")
-            disclosure.verify(segments[disclosure.segment])
+            leaf = disclosure.verify(segments[disclosure.segment])
+            shown.setdefault(disclosure.segment, {})[leaf.index] = leaf
         except EvidenceError as error:
             findings.catch(EvidenceError(error.code, f"reading {name}: {error.detail}", error.sid))
+    for sid, leaves in sorted(shown.items()):
+        tree = segments[sid]["tree"]
+        if len(leaves) == tree["end"] - tree["start"]:
+            counts["hours"] += 1
+            _check_entries(sid, segments[sid], [leaves[index] for index in sorted(leaves)], signed, trust, findings)
+
+
+def _check_entries(
+    sid: str,
+    segment: Mapping[str, Any],
+    leaves: Sequence[Leaf],
+    signed: Sequence[Signed],
+    trust: Trust,
+    findings: Findings,
+) -> None:
+    """Recompute the entries of a segment all of whose readings are disclosed."""
+    zone = ZoneInfo(trust.registry.plant(segment["plant"]).zone)
+    channels = channels_before(segment, [one.payload for one in signed if one.statement.kind == "event"])
+    groups: dict[tuple[str, str], list[Leaf]] = {}
+    for leaf in leaves:
+        if leaf.channel not in channels:
+            findings.add(Code.AGGREGATE_MISMATCH, f"channel {leaf.channel} was not declared before its reading", sid)
+            return
+        hour = time_text(hour_of_leaf(leaf, channels[leaf.channel].kind, zone))
+        groups.setdefault((hour, leaf.channel), []).append(leaf)
+    entries = {(entry_hour(entry, segment["span"], zone), str(entry["id"])): entry for entry in segment["ch"]}
+    for key in sorted(set(groups) | set(entries)):
+        if key not in groups or key not in entries or not entry_agrees(entries[key], groups[key], channels[key[1]]):
+            findings.add(Code.AGGREGATE_MISMATCH, f"channel {key[1]} in {key[0]} is not what its readings say", sid)
+
+
+def channels_before(segment: Mapping[str, Any], events: Iterable[Mapping[str, Any]]) -> dict[str, Channel]:
+    """Return the channels as their gateway had declared them when it signed a segment."""
+    declared: dict[str, tuple[int, Channel]] = {}
+    for event in events:
+        if event["type"] != "config" or (event["gw"], event["epoch"]) != (segment["gw"], segment["epoch"]):
+            continue
+        channel, seq = Channel.from_config(event["data"]), int(event["seq"])
+        if seq < segment["seq"] and seq > declared.get(channel.id, (0, channel))[0]:
+            declared[channel.id] = (seq, channel)
+    return {name: channel for name, (_, channel) in declared.items()}
 
 
 def _check_age(trust: Trust, now: datetime, findings: Findings) -> None:

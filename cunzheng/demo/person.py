@@ -23,6 +23,7 @@ from evidence.statement import Statement, sign
 
 _TIMEOUT_S = 30
 _FIELD = re.compile(r'<input[^>]*name="csrf_token"[^>]*value="([^"]+)"')
+_VERIFIED = re.compile(r'<input[^>]*name="(verified)"[^>]*value="([^"]+)"')
 _PAYLOAD = re.compile(r"<pre[^>]*data-payload[^>]*>(.*?)</pre>", re.DOTALL)
 _REFUSED = re.compile(r'role="alert"[^>]*>(.*?)</div>', re.DOTALL)
 
@@ -94,7 +95,7 @@ class Person:
         payload: dict[str, Any] = json.loads(unescape(shown[1]))
         moment = time_text(datetime.now(UTC))
         statement = sign({**payload, **(members or {}), "t": moment}, self._key)
-        self._post(target, {**(fields or {}), "csrf_token": _token(page), "statement": statement.jws})
+        self._post(target, {**_hidden(page), **(fields or {}), "csrf_token": _token(page), "statement": statement.jws})
         return statement
 
     def _get(self, path: str) -> str:
@@ -123,6 +124,11 @@ class Person:
                 f"demonstration: cannot reach the centre at {self._url}: {error}",
                 exit_code=ExitCode.COULD_NOT_TELL,
             ) from error
+
+
+def _hidden(page: str) -> dict[str, str]:
+    """What the page wants back as it is: the sealed report on the month."""
+    return dict(_VERIFIED.findall(page))
 
 
 def _token(page: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from accounting.recompute import recompute
+from accounting.recompute import verify_recomputed
 from cunzheng.demo import plant as stage_plant
 from cunzheng.demo.months import month_before, source_month, write_export
 from cunzheng.demo.person import Person
@@ -25,7 +25,6 @@ from cunzheng.simulator.broker import BrokerHandle, start_broker
 from evidence.bundle import read_bundle
 from evidence.encoding import strict_json
 from evidence.trust import Trust
-from evidence.verify import verify_bundle
 from webapp import administration, enrolment
 from webapp import settings as center_settings
 from webapp.center import Center
@@ -199,9 +198,8 @@ class Stage:
         target.write_bytes(data)
         (self.folder / "trust.json").write_bytes(trust_data)
         bundle = read_bundle(io.BytesIO(data))
-        report = verify_bundle(bundle, Trust.from_json(strict_json(trust_data)), datetime.now(UTC))
-        same = all(one.same for one in recompute(bundle))
-        if report.findings or not same:
+        report = verify_recomputed(bundle, Trust.from_json(strict_json(trust_data)), datetime.now(UTC))
+        if report.findings:
             raise CommandError(
                 f"演示：证据包核验未通过：{report.verdict}",
                 f"demonstration: the bundle does not verify: {report.verdict}",

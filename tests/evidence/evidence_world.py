@@ -50,6 +50,7 @@ class World:
     baselines: dict[str, Baseline] = field(default_factory=dict)
     segments: list[Statement] = field(default_factory=list)
     edit_body: Callable[[dict[str, Any]], None] = lambda body: None
+    edit_entries: Callable[[list[dict[str, Any]]], None] = lambda entries: None
 
     def __post_init__(self) -> None:
         self.log_key = SigningKey.from_seed(seed("log"))
@@ -116,6 +117,7 @@ class World:
         span = START + timedelta(hours=hour)
         new = self.leaves[self.sealed :]
         entries, self.baselines = summarise(new, self.channels, span, ZONE, self.baselines)
+        self.edit_entries(entries)
         tree = {"start": self.sealed, "end": len(self.leaves), "root": root(self.hashes()).hex()}
         times = [time_text(span), time_text(span + timedelta(hours=1))]
         statement = self.device("segment", tree=tree, span=times, ch=entries)
@@ -152,6 +154,8 @@ class World:
 
     def run_hours(self, hours: int = 4) -> None:
         self.device("event", type="epoch-open", data={"reason": "enrolled"})
+        for channel in self.channels.values():
+            self.device("event", type="config", data=channel.config_data())
         for hour in range(hours):
             self.read_hour(hour, [f"{hour}.25", "3.17", "4", "0.5"])
             self.seal(hour)

@@ -10,9 +10,10 @@ import pytest
 from evidence_world import NOW, World, indexed, seed
 
 from evidence.bundle import read_bundle, write_bundle
-from evidence.errors import BundleError, Code
+from evidence.errors import BundleError, Code, EvidenceError
 from evidence.keys import SigningKey
 from evidence.statement import sign
+from evidence.trust import Trust
 from evidence.verdict import Report, Verdict
 from evidence.verify import verify_bundle
 
@@ -29,7 +30,7 @@ def test_honest_month_is_valid(approved: World) -> None:
     report = verify(approved)
     assert report.findings == ()
     assert report.verdict is Verdict.VALID
-    assert report.counts == {"statements": 10, "receipts": 10, "months": 1, "contents": 2, "readings": 2}
+    assert report.counts == {"statements": 11, "receipts": 11, "months": 1, "contents": 2, "readings": 2}
     assert report.subject["period"] == "2026-03"
     assert report.subject["province"] == "approve"
 
@@ -169,6 +170,37 @@ def test_other_months_of_the_chain_are_carried_along_unjudged(world: World) -> N
     report = verify(world)
     assert report.verdict is Verdict.VALID
     assert report.subject["period"] == "2026-03"
+
+
+def test_segment_that_is_disclosed_whole_is_recomputed(approved: World) -> None:
+    report = verify_bundle(approved.pack(readings=tuple(range(4, 8))), approved.trust(), NOW)
+    assert (report.verdict, report.counts["hours"]) == (Verdict.VALID, 1)
+
+
+@pytest.mark.parametrize(
+    "lie", [{"sum": "99"}, {"max": "99"}, {"valid": 3}, {"n": 5}, {"hour": "2026-02-28T15:00:00.000Z"}]
+)
+def test_gateway_that_lies_about_its_own_readings_is_caught_by_them(lie: dict[str, Any]) -> None:
+    world = World()
+    world.edit_entries = lambda entries: entries[0].update(lie)
+    world.run_hours(2)
+    world.approve(world.close_month())
+    report = verify_bundle(world.pack(readings=tuple(range(8))), world.trust(), NOW)
+    details = [one.detail for one in report.findings if one.code is Code.AGGREGATE_MISMATCH]
+    assert any("what its readings say" in detail for detail in details), report.findings
+
+
+def test_second_signature_that_nobody_asks_for_is_refused(approved: World) -> None:
+    bundle = approved.pack()
+    forged = indexed(replace(bundle, sm2={min(bundle.statements): b"0"}))
+    assert codes(verify_bundle(forged, approved.trust(), NOW)) == {Code.CONTENT_EXTRA}
+
+
+def test_trust_file_with_a_time_zone_that_does_not_exist_is_refused(approved: World) -> None:
+    trust = approved.trust().to_json()
+    trust["registry"]["plants"][0]["zone"] = "Asia/Nowhere"
+    with pytest.raises(EvidenceError, match="Asia/Nowhere"):
+        Trust.from_json(trust)
 
 
 def test_two_first_revisions(world: World) -> None:

@@ -128,6 +128,28 @@ def test_payload_out_of_schema_is_not_signed(change: dict[str, Any], code: Code)
     assert caught.value.code is code
 
 
+CONFIG = {"channel": "E", "unit": "kWh", "kind": "value", "poll_ms": 1000, "source": {"device": "d", "via": "import"}}
+RULE = {"max_rate": "1", "backstep": "0", "resettable": True}
+LEDGER = {"v": 1, "kind": "ledger", "plant": "P-1", "t": "2026-03-01T00:00:00.000Z", "param": "x", "value": "1", "unit": "t",
+          "mode": "measured", "source": "s", "subjects": []}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {**EVENT, "type": "config", "data": {**CONFIG, "kind": "total"}},
+        {**EVENT, "type": "config", "data": {**CONFIG, "totaliser": RULE}},
+        {**LEDGER, "day": "2026-02-31"},
+        {**LEDGER, "day": "2026-02-01", "period": "2026-02"},
+        LEDGER,
+    ],
+)
+def test_members_that_contradict_each_other_are_refused(payload: dict[str, Any]) -> None:
+    with pytest.raises(EvidenceError) as caught:
+        validate(payload)
+    assert caught.value.code is Code.SCHEMA
+
+
 def test_missing_member_is_named() -> None:
     payload = {name: value for name, value in EVENT.items() if name != "gw"}
     with pytest.raises(EvidenceError, match="gw"):

@@ -15,7 +15,7 @@ from evidence.errors import Code, EvidenceError
 from evidence.judge import Limits, TotalWatch, judge, judge_total
 from evidence.merkle import RightEdge, leaf_hash, root, verify_inclusion
 from evidence.reading import Flag, Leaf, Reading, leaf_line, leaf_members, parse_leaf
-from evidence.segment import Baseline, hour_of, summarise
+from evidence.segment import Baseline, entry_agrees, hour_of, summarise
 from evidence.tile_proof import TileProof, reading_path, tile_path, verify_tile
 from evidence.totaliser import StepKind, Totaliser, judge_step
 
@@ -197,3 +197,41 @@ def test_raw_tile_is_proved_whole_and_any_change_shows(size: int) -> None:
                 verify_tile(forged, head)
             assert caught.value.code in (Code.INCLUSION_FAIL, Code.INDEX_MISMATCH, Code.LEAF_MISMATCH)
     assert RightEdge.of(hashes).root() == head
+
+
+@pytest.mark.parametrize("value", ["1e99", "1e-40", "NaN", "Infinity", "123456789012345678901"])
+def test_number_that_no_instrument_can_mean_is_not_recorded(value: str) -> None:
+    judged = judge(reading(value), Limits(), T0)
+    assert (judged.value, judged.flag) == (None, Flag.FAULT)
+    flagged = judge(reading(value, flag=Flag.CALIBRATION), Limits(), T0)
+    assert flagged.value is None
+
+
+@given(st.lists(st.tuples(st.integers(-30, 60), st.booleans()), min_size=1, max_size=20), st.data())
+def test_entry_agrees_with_its_own_leaves_and_with_no_others(
+    steps: list[tuple[int, bool]], data: st.DataObject
+) -> None:
+    """Whatever a total does (rise, fall, reset, fail), its leaves confirm its entry, and changed ones deny it."""
+    value, leaves = 1000, []
+    for index, (step, is_good) in enumerate(steps):
+        value = max(0, value + step)
+        flag = Flag.NORMAL if is_good else Flag.FAULT
+        leaves.append(Leaf(index, T0 + (index + 1) * timedelta(minutes=2), "E", Decimal(value), "kWh", flag))
+    before = {"E": Baseline(Decimal(1000), T0)}
+    (entry,), _ = summarise(leaves, {"E": TOTAL}, T0, ZONE, before)
+    assert entry_agrees(entry, leaves, TOTAL)
+    assert not entry_agrees(entry, leaves[:-1], TOTAL)
+    if "use" in entry:
+        lie = data.draw(st.sampled_from([{"use": "12345"}, {"last": "12345"}, {"n": 99}, {"valid": 99}]))
+        assert not entry_agrees({**entry, **lie}, leaves, TOTAL)
+
+
+@given(st.lists(st.integers(1, 10**10), min_size=2, max_size=20))
+def test_total_polled_at_any_rhythm_is_sealed_without_rounding(pauses: list[int]) -> None:
+    """No interval between two polls, down to the microsecond, may need a division that does not come out."""
+    time, leaves = T0, []
+    for index, pause in enumerate(pauses):
+        time += timedelta(microseconds=pause)
+        leaves.append(Leaf(index, time, "E", Decimal("0.1") * index, "kWh", Flag.NORMAL))
+    entries, _ = summarise(leaves, {"E": TOTAL}, T0, ZONE, {})
+    assert sum(parse_decimal(entry["use"]) for entry in entries) == Decimal("0.1") * (len(pauses) - 1)
