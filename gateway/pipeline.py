@@ -13,12 +13,15 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from evidence.channel import Channel, ChannelKind
+from evidence.encoding import time_text
+from evidence.errors import EvidenceError
 from evidence.judge import Limits, TotalWatch, judge, judge_total
 from evidence.reading import Reading
 from gateway.chain import Signer, append_event, ensure_open
 from gateway.channel_store import declared_channels, is_declared, newest_totals, remember_channel
 from gateway.errors import MisuseError
 from gateway.hours import hour_text
+from gateway.problems import clear_problem, raise_problem
 from gateway.rawtile import RawFolder
 from gateway.reading_store import Arrival, insert_readings
 from gateway.sealer import Sealed, batches, due_hours, seal_hours
@@ -83,21 +86,44 @@ class Pipeline:
         await self.writer.do(lambda store: append_event(store, self.signer, event_type, data))
 
     def seal_due(self, grace: timedelta) -> Sealed:
-        """Seal every hour that is over, a few in one transaction; return what was sealed."""
+        """Seal every hour that is over, a few in one transaction; return what was sealed.
+
+        An hour that cannot be sealed becomes a problem for a person and stops no other hour.
+        """
         now = self.signer.clock.now()
         hours = self.writer.call(lambda store: due_hours(store, now, grace))
         segments = readings = 0
         for batch in batches(hours):
-            done = self._seal(batch)
-            segments, readings = segments + done.segments, readings + done.readings
+            try:
+                parts = [self._seal(batch)]
+            except (EvidenceError, ArithmeticError):
+                parts = [self._seal_alone(hour) for hour in batch]
+            segments += sum(done.segments for done in parts)
+            readings += sum(done.readings for done in parts)
         return Sealed(segments, readings)
 
     async def seal_due_async(self, grace: timedelta) -> Sealed:
         """Do `seal_due` without holding up the event loop."""
         return await asyncio.get_running_loop().run_in_executor(None, self.seal_due, grace)
 
+    def _seal_alone(self, hour: str) -> Sealed:
+        try:
+            return self._seal([hour])
+        except (EvidenceError, ArithmeticError) as error:
+            now, said = time_text(self.signer.clock.now()), str(error) or type(error).__name__
+            zh = f"{hour} 这一小时无法封存：{said}；其读数已保存，其他小时照常封存"
+            en = f"the hour {hour} cannot be sealed: {said}; its readings are kept, other hours go on"
+            self.writer.call(lambda store: raise_problem(store, f"seal:{hour}", zh, en, now))
+            return Sealed(0, 0)
+
     def _seal(self, batch: list[str]) -> Sealed:
-        done = self.writer.call(lambda store: seal_hours(store, self.signer, self.raw, batch))
+        def seal(store: Store) -> Sealed:
+            sealed = seal_hours(store, self.signer, self.raw, batch)
+            for hour in batch:
+                clear_problem(store, f"seal:{hour}")
+            return sealed
+
+        done = self.writer.call(seal)
         log.info("sealed hours=%d from=%s readings=%d segments=%d", len(batch), batch[0], done.readings, done.segments)
         return done
 

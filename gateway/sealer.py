@@ -7,24 +7,25 @@ another segment of that same hour; nothing sealed changes. An hour waits for `gr
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
+from typing import Any
 
-from evidence.encoding import parse_time, time_text
+from evidence.encoding import jcs, parse_time, time_text
 from evidence.reading import TILE_SALT_BYTES
 from evidence.segment import summarise
 from gateway.chain import Signer, append
 from gateway.channel_store import baselines, declared_channels, save_baselines
 from gateway.hours import HOUR
 from gateway.rawtile import RawFolder
-from gateway.reading_store import StoredReading, assign_leaves, open_hours, open_readings
+from gateway.reading_store import assign_leaves, open_hours, open_readings
 from gateway.store import Store
 from gateway.tree import ReadingTree
 
-CHANNELS_PER_SEGMENT = 200
-"""Keeps a segment far below the longest statement (65,535 bytes)."""
+ENTRY_BYTES_PER_SEGMENT = 40_000
+"""Keeps a segment below the longest statement (65,535 bytes), whatever its channels are called and count."""
 HOURS_PER_TRANSACTION = 48
 """An import of half a year commits in about ninety transactions, each short enough for other writers."""
 
@@ -49,14 +50,18 @@ def seal_hours(store: Store, signer: Signer, raw: RawFolder, hours: Iterable[str
     zone = signer.identity.zone_info
     segments = readings = 0
     for hour in hours:
-        for group in _by_channels(open_readings(store, hour)):
-            start, old = tree.size, tree.size
+        begin, waiting = parse_time(hour), open_readings(store, hour)
+        # No entry depends on where in the tree its readings will stand.
+        leaves = (reading.at_leaf(0).to_leaf() for reading in waiting)
+        summary, after = summarise(leaves, channels, begin, zone, carry)
+        for entries in _parts(summary):
+            names = {entry["id"] for entry in entries}
+            group = [reading for reading in waiting if reading.channel in names]
+            start = tree.size
             placed = [reading.at_leaf(start + offset) for offset, reading in enumerate(group)]
             for reading in placed:
                 tree.append(reading)
             assign_leaves(store, tree.epoch, placed)
-            begin = parse_time(hour)
-            entries, after = summarise((reading.to_leaf() for reading in placed), channels, begin, zone, carry)
             statement = append(
                 store,
                 signer,
@@ -66,15 +71,15 @@ def seal_hours(store: Store, signer: Signer, raw: RawFolder, hours: Iterable[str
                     "span": [hour, time_text(begin + HOUR)],
                     "ch": entries,
                 },
-                consistency=tree.consistency(old) if old else None,
+                consistency=tree.consistency(start) if start else None,
             )
             store.execute(
                 'INSERT INTO segment (epoch, start, "end", hour, sid) VALUES (?, ?, ?, ?, ?)',
                 (tree.epoch, start, tree.size, hour, statement.sid),
             )
-            save_baselines(store, {name: one for name, one in after.items() if carry.get(name) != one})
-            carry = after
             segments, readings = segments + 1, readings + len(placed)
+        save_baselines(store, {name: one for name, one in after.items() if carry.get(name) != one})
+        carry = after
     tree.save()
     return Sealed(segments, readings)
 
@@ -91,8 +96,18 @@ def new_tile_salt() -> bytes:
     return secrets.token_bytes(TILE_SALT_BYTES)
 
 
-def _by_channels(readings: list[StoredReading]) -> Iterator[list[StoredReading]]:
-    names = sorted({reading.channel for reading in readings})
-    for at in range(0, len(names), CHANNELS_PER_SEGMENT):
-        wanted = set(names[at : at + CHANNELS_PER_SEGMENT])
-        yield [reading for reading in readings if reading.channel in wanted]
+def _parts(entries: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    """Cut the entries of an hour, which are sorted by hour and channel, so that each part fits a statement."""
+    by_channel: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        by_channel.setdefault(entry["id"], []).append(entry)
+    part: list[Mapping[str, Any]] = []
+    size = 0
+    for group in by_channel.values():
+        length = len(jcs(group))
+        if part and size + length > ENTRY_BYTES_PER_SEGMENT:
+            yield part
+            part, size = [], 0
+        part, size = part + group, size + length
+    if part:
+        yield part
