@@ -5,7 +5,7 @@ Receipts are against the newest checkpoint, so all of them lead to one root. The
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -51,7 +51,7 @@ def month_bundle(center: Center, plant: str, period: str) -> bytes | None:
                 proofs={
                     entry.sid: receipt.to_text().encode("utf-8") for entry, receipt in zip(rows, receipts, strict=True)
                 },
-                content=_contents(session, plant, payloads.values()),
+                content=_contents(session, plant, list(payloads.values())),
                 readings=_readings(session, rows, payloads, cover),
             )
         )
@@ -62,13 +62,14 @@ def _draft_cover(session: Session, plant: str, subjects: Iterable[Mapping[str, A
     return [] if body is None else list(strict_json(body)["cover"])
 
 
-def _contents(session: Session, plant: str, payloads: Iterable[Mapping[str, Any]]) -> dict[str, bytes]:
+def _contents(session: Session, plant: str, payloads: Sequence[Mapping[str, Any]]) -> dict[str, bytes]:
     listed = {
         subject["sha256"]
         for payload in payloads
         for subject in payload.get("subjects", ())
         if isinstance(subject, dict)
     }
+    listed |= {payload["report"] for payload in payloads if payload["kind"] == "review"}
     found = {sha256: store_contents.data(session, plant, sha256) for sha256 in sorted(listed)}
     return {sha256: data for sha256, data in found.items() if data is not None}
 

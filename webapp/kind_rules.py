@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from evidence.errors import Code, EvidenceError
 from evidence.verdict import Findings
 from evidence.verify_month import BODY, Signed, check_chain, check_sums
-from webapp import keyring, month_files, month_rules, store_contents, store_log, store_months, store_plants
+from webapp import keyring, month_files, month_rules, reports, store_contents, store_log, store_months, store_plants
 
 
 def check(session: Session, signed: Signed) -> None:
@@ -79,6 +79,8 @@ def _check_review(session: Session, signed: Signed) -> None:
     period = month_files.reviewed_period(session, signed.statement)
     file = month_files.month_file(session, plant, period)
     month_rules.check_review(signed, file, has_gateway=month_files.has_gateway(session, plant))
+    if not reports.is_kept(session, plant, period, signed.payload["report"]):
+        raise EvidenceError(Code.CONTENT_MISSING, "the report it names is none of this centre on this month")
 
 
 def _check_key(session: Session, signed: Signed) -> None:

@@ -73,6 +73,12 @@ class Person:
         said = {"decision": decision, "note": note}
         return self._sign(self._get(here), here, members=said, fields=said)
 
+    def ask_readings(self, plant: str, period: str, hour: str, channel: str) -> None:
+        """Ask the gateway for the raw readings of an hour (its start as UTC text)."""
+        month = f"/plants/{plant}/months/{period}"
+        token = _token(self._get(f"{month}/hours/{hour}/{channel}"))
+        self._post(f"{month}/readings/{hour}/{channel}", {"csrf_token": token})
+
     def download(self, path: str) -> bytes:
         """Fetch a file."""
         with self._open(urllib.request.Request(self._url + path)) as answer:

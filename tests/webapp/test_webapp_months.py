@@ -25,6 +25,7 @@ from webapp import (
     drafts,
     enrolment,
     export,
+    reports,
     store_contents,
     store_log,
     store_months,
@@ -128,12 +129,17 @@ class Chain:
                 "subject": subject,
                 "decision": decision,
                 "after": after,
-                "report": "0" * 64,
+                "report": self.report(),
                 "note": "",
                 "anchor": None,
                 **members,
             },
         )
+
+    def report(self) -> str:
+        """The verifier's report as the review page hands it over."""
+        with self.center.database.writing() as session:
+            return reports.keep(session, "P-0001", PERIOD, b'{"verdict":"VALID"}', self.center.now())
 
     def signed_month(self) -> tuple[Draft, str]:
         """Go as far as the signed month."""
@@ -179,6 +185,7 @@ def test_month_goes_from_draft_to_province_and_its_bundle_verifies_offline(chain
     bundle = read_bundle(io.BytesIO(data))
     report = verify_bundle(bundle, export.trust(chain.center), chain.center.now()).to_json()
     assert report["verdict"] == "VALID", report
+    assert chain.report() in bundle.content
     body = strict_json(bundle.content[draft.body_sha256])
     electricity = next(item for item in body["items"] if item["id"] == "electricity")
     assert electricity["quantity"].rstrip("0") == "2.41"
@@ -287,6 +294,14 @@ def test_reviews_out_of_turn(chain: Chain) -> None:
     assert chain.review("prov", month, month).code == "NOT_APPROVED"
     logged(chain.review("prov", month, city))
     assert chain.review("city2", month, month, decision="return").code == "NOT_APPROVED"
+
+
+@pytest.mark.parametrize("named", ["0" * 64, "body"])
+def test_a_decision_on_a_report_nobody_wrote_is_refused(chain: Chain, named: str) -> None:
+    draft, month = chain.signed_month()
+    answer = chain.review("city", month, month, report=draft.body_sha256 if named == "body" else named)
+    assert answer.code == "CONTENT_MISSING"
+    assert chain.status() == "signed"
 
 
 def test_return_reopens_the_month_and_the_next_revision_supersedes(chain: Chain) -> None:

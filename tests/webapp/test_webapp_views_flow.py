@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import func, select
+from werkzeug.test import TestResponse
 
+from evidence.encoding import time_text
+from evidence.statement import sign
 from sync import PushItem, Status
 from tests.webapp import views_world as world
-from webapp import create_app, drafts
+from webapp import create_app, drafts, reports
 from webapp.center import Center
 from webapp.charts import Point, line_chart
+from webapp.models import Content
 from webapp.submission import submit
 from webapp.views.deadline import due_day, due_words
 from webapp.views.slices import ROWS, Slice
@@ -63,9 +70,11 @@ class Month:
 
     def review(self, level: str, decision: str, note: str = "") -> None:
         """Decide at a level."""
+        with self.center.database.writing() as db:
+            report = reports.keep(db, world.PLANT, world.PERIOD, b"{}", self.center.now())
         jws = self.person(level).sign(
             kind="review", plant=world.PLANT, level=level, subject=self.subject, decision=decision, after=self.after,
-            report="0" * 64, note=note, anchor=None,
+            report=report, note=note, anchor=None,
         )  # fmt: skip
         self.after = self.put(jws)
 
@@ -145,9 +154,40 @@ def test_the_review_page_says_what_only_waits_for_approval(tmp_path: Path) -> No
     assert "incomplete" in page  # scrap and steel were not captured: no total is shown as if it were whole
     assert "&#39;scrap&#39; was not captured" in page
     assert "0.00" not in page
-    report = re.search(rf'href="({PLANT}/content/[0-9a-f]{{64}})"', page)
+    report = re.search(r"<pre data-report>([^<]+)</pre>", page)
     assert report is not None
-    assert month.client("city").get(report[1]).json
+    assert json.loads(unescape(report[1]))["verdict"] == "INDETERMINATE"
+
+
+def contents(center: Center) -> int:
+    """How many files the centre keeps."""
+    with center.database.reading() as db:
+        return db.scalar(select(func.count()).select_from(Content)) or 0
+
+
+def decide(month: Month, page: str, **changes: str) -> TestResponse:
+    """Sign what the review page shows, and send its form as the browser does."""
+    shown = re.search(r"<pre data-payload hidden>([^<]+)</pre>", page)
+    assert shown is not None
+    payload = {**json.loads(unescape(shown[1])), "decision": "approve"}
+    statement = sign({**payload, "t": time_text(month.center.now())}, month.person("city").key).jws
+    fields = dict(re.findall(r'name="(csrf_token|verified)"[^>]*value="([^"]+)"', page))
+    return month.client("city").post(f"{MONTH}/review", data={**fields, "statement": statement, **changes})
+
+
+def test_looking_at_a_review_stores_nothing_and_deciding_keeps_the_report(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    client = month.client("city")
+    month.person("city")
+    before = contents(month.center)
+    page = [client.get(f"{MONTH}/review").text for _ in range(3)][-1]
+    assert contents(month.center) == before
+    month.app.config["WTF_CSRF_ENABLED"] = False
+    assert decide(month, page, verified="forged").status_code == 422
+    assert contents(month.center) == before
+    assert decide(month, page).status_code == 303
+    assert contents(month.center) == before + 1
 
 
 def test_a_plant_without_gateway_goes_from_declaration_to_review(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from flask import Blueprint, flash, redirect, render_template, request, url_for
+from flask import Blueprint, current_app, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from evidence.encoding import jcs
 from evidence.roles import REVIEW_LEVELS
-from webapp import store_log, store_months
+from webapp import reports, store_log, store_months
 from webapp.accounts import REVIEW_ROLES
 from webapp.center import current_center
 from webapp.models import Plant
@@ -88,13 +88,30 @@ def decide(plant: str, period: str) -> ResponseReturnValue:
         if request.form.get("decision") in NEEDS_NOTE and not request.form.get("note", "").strip():
             refused = _("Write a note: what must be corrected or checked, and until when.")
         else:
+            _keep_report(view, request.form.get("verified", ""))
             answer = submit_page(request.form.get("statement", ""), _expected(view))
             if not isinstance(answer, str):
                 return answer
             refused = answer
-    report = verifying.verify_month(center, plant, period)
+    report = verifying.verify_month(center, plant, period, _secret())
     with center.database.reading() as db:
         return _page(db, view, report, refused), 422 if refused else 200
+
+
+def _secret() -> str | bytes:
+    secret = current_app.secret_key
+    assert secret is not None  # the factory sets it
+    return secret
+
+
+def _keep_report(view: MonthView, sealed: str) -> None:
+    """Keep the report that the reviewer saw, so that the log takes a decision that names it."""
+    data = reports.unseal(_secret(), view.plant.id, view.period, sealed)
+    if data is None:
+        return  # the log will refuse the decision, because nobody knows its report
+    center = current_center()
+    with center.database.writing() as db:
+        reports.keep(db, view.plant.id, view.period, data, center.now())
 
 
 def _row(plant: Plant, period: str, status: str, now: datetime) -> QueueRow:

@@ -1,4 +1,4 @@
-"""Runs the verifier on a month's bundle for the reviewer, and keeps the report that the decision names."""
+"""Runs the verifier on a month's bundle for the reviewer; what it found is sealed into the page, not stored."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from evidence.bundle import read_bundle
 from evidence.encoding import jcs, sha256_hex
 from evidence.errors import Code
 from evidence.verify import verify_bundle
-from webapp import export, store_contents
+from webapp import export, reports
 from webapp.center import Center
 from webapp.trust_file import trust_of
 
 
 @dataclass(frozen=True)
 class MonthReport:
-    """The verifier's report and the digest under which it is kept."""
+    """The verifier's report as the decision will name it, and sealed for the way through the browser."""
 
     sha256: str
+    text: str
+    sealed: str
     verdict: str
     findings: list[Mapping[str, Any]]
     counts: Mapping[str, int]
@@ -31,13 +33,18 @@ class MonthReport:
         return bool(self.findings) and all(finding["code"] == Code.NOT_APPROVED for finding in self.findings)
 
 
-def verify_month(center: Center, plant: str, period: str) -> MonthReport:
+def verify_month(center: Center, plant: str, period: str, secret: str | bytes) -> MonthReport:
     """Verify what an inspector would be given now."""
     bundle = read_bundle(io.BytesIO(export.month_bundle(center, plant, period) or b""))
     with center.database.reading() as db:
         trust = trust_of(center, db)
     report = verify_bundle(bundle, trust, center.now()).to_json()
     data = jcs(report)
-    with center.database.writing() as db:
-        store_contents.add(db, plant, f"report-{period}.json", "application/json", data, center.now())
-    return MonthReport(sha256_hex(data), report["verdict"], report["findings"], report["counts"])
+    return MonthReport(
+        sha256_hex(data),
+        data.decode("utf-8"),
+        reports.seal(secret, plant, period, data),
+        report["verdict"],
+        report["findings"],
+        report["counts"],
+    )
