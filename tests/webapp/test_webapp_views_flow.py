@@ -16,14 +16,14 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
-from evidence.encoding import time_text
+from evidence.encoding import jcs, strict_json, time_text
 from evidence.statement import sign
 from sync import PushItem, Status
 from tests.webapp import views_world as world
-from webapp import create_app, drafts, reports
+from webapp import create_app, drafts, reports, store_contents
 from webapp.center import Center
 from webapp.charts import Point, line_chart
-from webapp.models import Content
+from webapp.models import Content, Draft
 from webapp.submission import submit
 from webapp.views.deadline import due_day, due_words
 from webapp.views.slices import ROWS, Slice
@@ -188,6 +188,23 @@ def test_looking_at_a_review_stores_nothing_and_deciding_keeps_the_report(tmp_pa
     assert contents(month.center) == before
     assert decide(month, page).status_code == 303
     assert contents(month.center) == before + 1
+
+
+def test_a_body_that_does_not_follow_from_its_statements_is_found_for_the_reviewer(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    draft = drafts.compose(month.center, world.PLANT, world.PERIOD)
+    with month.center.database.writing() as db:
+        body = strict_json(store_contents.data(db, world.PLANT, draft.body_sha256) or b"")
+        next(one for one in body["items"] if one["id"] == "electricity")["quantity"] = "0.1"
+        data = jcs(body)
+        sha256 = store_contents.add(db, world.PLANT, "body.json", "application/json", data, month.center.now())
+        row = db.get_one(Draft, (world.PLANT, world.PERIOD))
+        row.body_sha256 = sha256
+        row.subjects = [{**draft.subjects[0], "size": len(data), "sha256": sha256}, *draft.subjects[1:]]
+    month.declare()
+    page = month.client("city").get(f"{MONTH}/review").text
+    assert "AGGREGATE_MISMATCH" in page
+    assert "does not follow from the statements" in page
 
 
 def test_a_plant_without_gateway_goes_from_declaration_to_review(tmp_path: Path) -> None:

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from accounting.recompute import verify_recomputed
 from evidence.bundle import read_bundle
 from evidence.encoding import jcs, sha256_hex
 from evidence.errors import Code
-from evidence.verify import verify_bundle
 from webapp import export, reports
 from webapp.center import Center
 from webapp.trust_file import trust_of
@@ -34,11 +34,11 @@ class MonthReport:
 
 
 def verify_month(center: Center, plant: str, period: str, secret: str | bytes) -> MonthReport:
-    """Verify what an inspector would be given now."""
+    """Verify what an inspector would be given now, and recompute its body."""
     bundle = read_bundle(io.BytesIO(export.month_bundle(center, plant, period) or b""))
     with center.database.reading() as db:
         trust = trust_of(center, db)
-    report = verify_bundle(bundle, trust, center.now()).to_json()
+    report = verify_recomputed(bundle, trust, center.now()).to_json()
     data = jcs(report)
     return MonthReport(
         sha256_hex(data),
