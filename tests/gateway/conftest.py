@@ -7,18 +7,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from small_centre import CODE, SmallCentre
 
 from evidence.keys import SigningKey
 from evidence.note import ED25519_NOTE, NoteKey
 from gateway.catalogue import Catalogue, load_catalogue
 from gateway.chain import Signer
 from gateway.clock import SteppedClock
-from gateway.identity import Identity, adopt
+from gateway.enrol import enrol
+from gateway.identity import Identity, adopt, read_key
 from gateway.pipeline import Judge, Pipeline
 from gateway.rawtile import RawFolder
+from gateway.syncing import Syncing
+from gateway.uplink import Uplink
 from gateway.writer import Writer
+
+if TYPE_CHECKING:
+    from plant_life import People
 
 SEED = bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
 LOG_KEY = SigningKey.from_seed(bytes(range(32)))
@@ -101,3 +109,42 @@ def make_plant(tmp_path: Path) -> Iterator[Callable[..., Plant]]:
 @pytest.fixture
 def plant(make_plant: Callable[..., Plant]) -> Plant:
     return make_plant()
+
+
+@pytest.fixture
+def centre() -> Iterator[SmallCentre]:
+    with SmallCentre() as made:
+        yield made
+
+
+@pytest.fixture
+def enrolled(make_plant: Callable[..., Plant], centre: SmallCentre, tmp_path: Path) -> Plant:
+    """A plant that enrolled with the small centre."""
+    made = make_plant()
+    made.writer.close()
+    (tmp_path / "gateway.db").unlink()
+    writer = Writer(tmp_path / "gateway.db")
+    with Uplink(centre.url, None, made.clock, timeout_s=2) as uplink:
+        identity = enrol(writer, uplink, made.clock, tmp_path / "gateway.key", CODE, again=False)
+    writer.close()
+    fresh = open_plant(tmp_path, made.clock, identity, read_key(tmp_path / "gateway.key"))
+    made.writer, made.pipeline, made.identity = fresh.writer, fresh.pipeline, fresh.identity
+    return made
+
+
+@pytest.fixture
+def uplink(enrolled: Plant, centre: SmallCentre) -> Iterator[Uplink]:
+    with Uplink(centre.url, enrolled.pipeline.signer.key, enrolled.clock, timeout_s=2) as made:
+        yield made
+
+
+@pytest.fixture
+def syncing(enrolled: Plant, uplink: Uplink) -> Syncing:
+    return Syncing(enrolled.pipeline, uplink, enrolled.folder / "content", batch=20, longest_pause_s=60)
+
+
+@pytest.fixture
+def people(enrolled: Plant, centre: SmallCentre, root: Path) -> People:
+    from plant_life import People
+
+    return People(enrolled, centre, root)

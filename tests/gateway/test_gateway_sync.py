@@ -2,110 +2,36 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from conftest import START, Plant, open_plant
+from plant_life import measure, waiting
 from small_centre import CODE, LOG, SmallCentre
 
-from evidence.encoding import jcs, time_text
+from evidence.encoding import time_text
 from evidence.keys import SigningKey
 from evidence.reading import Flag, Reading
-from evidence.statement import parse, sign
+from evidence.statement import parse
 from evidence.tile_proof import TileProof, verify_tile
-from gateway.chain import anchor, outbox_depth, own_statements
+from gateway.chain import anchor, own_statements
 from gateway.clock import SteppedClock
 from gateway.enrol import enrol
 from gateway.errors import RefusedError, UplinkError
 from gateway.identity import read_key
 from gateway.live import LiveBoard
 from gateway.logwatch import LogHistoryError
-from gateway.month import sign_declared_months
 from gateway.problems import problems
-from gateway.pulled_store import pulled_statements
-from gateway.reading_store import insert_readings
 from gateway.syncing import Syncing
 from gateway.uplink import RefusedByCentreError, Uplink
 from gateway.writer import Writer
 
-TECHNICIAN = SigningKey.from_seed(bytes(range(100, 132)), "ES256")
-RESPONSIBLE = SigningKey.from_seed(bytes(range(132, 164)), "ES256")
-PLAN = {
-    "v": 1,
-    "plant": "P-0001",
-    "name": {"zh": "钢厂", "en": "Mill"},
-    "zone": "Asia/Shanghai",
-    "region": "420100",
-    "sector": "steel",
-    "parameters": "cn-steel-2024",
-    "subjects": [{"id": "enterprise", "kind": "enterprise", "name": {"zh": "全厂", "en": "Enterprise"}}],
-    "items": [
-        {
-            "id": "electricity",
-            "name": {"zh": "外购电力", "en": "Purchased electricity"},
-            "role": "electricity",
-            "material": "electricity",
-            "subjects": ["enterprise"],
-            "source": {"channel": "ELEC.IMPORT"},
-            "unit": "MWh",
-        }
-    ],
-}
-
 
 @pytest.fixture
-def centre() -> Iterator[SmallCentre]:
-    with SmallCentre() as made:
-        yield made
-
-
-@pytest.fixture
-def plant(make_plant: Callable[..., Plant], centre: SmallCentre, tmp_path: Path) -> Plant:
-    """A plant that enrolled with the small centre."""
-    made = make_plant()
-    made.writer.close()
-    (tmp_path / "gateway.db").unlink()
-    writer = Writer(tmp_path / "gateway.db")
-    with Uplink(centre.url, None, made.clock, timeout_s=2) as uplink:
-        identity = enrol(writer, uplink, made.clock, tmp_path / "gateway.key", CODE, again=False)
-    writer.close()
-    fresh = open_plant(tmp_path, made.clock, identity, read_key(tmp_path / "gateway.key"))
-    made.writer, made.pipeline, made.identity = fresh.writer, fresh.pipeline, fresh.identity
-    return made
-
-
-@pytest.fixture
-def uplink(plant: Plant, centre: SmallCentre) -> Iterator[Uplink]:
-    with Uplink(centre.url, plant.pipeline.signer.key, plant.clock, timeout_s=2) as made:
-        yield made
-
-
-@pytest.fixture
-def syncing(plant: Plant, uplink: Uplink) -> Syncing:
-    return Syncing(plant.pipeline, uplink, plant.folder / "content", batch=20, longest_pause_s=60)
-
-
-def measure(plant: Plant, hours: int, *, start: int = 0) -> None:
-    """Store a reading each 15 minutes and seal."""
-    for hour in range(start, start + hours):
-        arrivals = []
-        for quarter in range(4):
-            time = START + timedelta(hours=hour, minutes=15 * quarter)
-            value = Decimal(hour * 4 + quarter) / 100
-            arrivals.append(
-                plant.pipeline.arrival(Reading("ELEC.IMPORT", time, value, "kWh", Flag.NORMAL, time, imported=True))
-            )
-        plant.writer.call(lambda store, arrivals=arrivals: insert_readings(store, arrivals))
-    plant.clock.set(START + timedelta(hours=start + hours))
-    plant.pipeline.seal_due(timedelta(0))
-
-
-def waiting(plant: Plant) -> int:
-    return plant.writer.call(outbox_depth)
+def plant(enrolled: Plant) -> Plant:
+    return enrolled
 
 
 def test_everything_arrives_once_and_in_order(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
@@ -322,120 +248,3 @@ def test_second_enrolment_needs_again_and_opens_an_epoch(plant: Plant, centre: S
     segments = [one for one in statements if one["kind"] == "segment"]
     assert segments[0]["tree"]["start"] == 0
     again.writer.close()
-
-
-# -- the month -----------------------------------------------------------------------------------------------
-
-
-class People:
-    """Composes as the centre does, and declares as the two people do."""
-
-    def __init__(self, plant: Plant, centre: SmallCentre, root: Path) -> None:
-        self.plant, self.centre = plant, centre
-        self.parameters = jcs(json.loads((root / "accounting/parameters/cn-steel-2024.json").read_bytes()))
-        centre.register(dict(TECHNICIAN.jwk), "tech", "technician")
-        centre.register(dict(RESPONSIBLE.jwk), "boss", "responsible")
-
-    def declare(self, *, rev: int = 1, tamper: bool = False) -> list[str]:
-        from accounting.month import compose, subjects_of
-
-        statements = [one for one in map(parse, self.centre.log) if one.kind != "key"]
-        body = compose(
-            plant="P-0001", period="2026-03", statements=statements, plan=jcs(PLAN), parameters=self.parameters
-        )
-        if tamper:
-            body = body.replace(b'"MWh"', b'"kWh"', 1)
-        subjects = subjects_of(body, jcs(PLAN), self.parameters, [])
-        for data in (body, jcs(PLAN), self.parameters):
-            self.centre.content(data)
-        said = {
-            "v": 1,
-            "kind": "declare",
-            "plant": "P-0001",
-            "t": time_text(self.plant.clock.now()),
-            "period": "2026-03",
-            "rev": rev,
-            "subjects": subjects,
-        }
-        first = sign({**said, "role": "technician", "after": None}, TECHNICIAN)
-        second = sign({**said, "role": "responsible", "after": first.sid}, RESPONSIBLE)
-        self.centre.append(first.jws)
-        self.centre.append(second.jws)
-        return [first.sid, second.sid]
-
-
-@pytest.fixture
-def people(plant: Plant, centre: SmallCentre, root: Path) -> People:
-    return People(plant, centre, root)
-
-
-def months(plant: Plant) -> list[dict[str, object]]:
-    return [dict(one.payload) for one in plant.writer.call(lambda store: own_statements(store, "month"))]
-
-
-def test_declared_month_is_recomputed_signed_and_logged(
-    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
-) -> None:
-    measure(plant, 30)
-    syncing.round()
-    declared = people.declare()
-    result = syncing.round()
-    assert (result.months, result.waiting) == (1, 0)
-    (month,) = months(plant)
-    assert (month["declared"], month["rev"], month["supersedes"], month["prev_month"]) == (declared, 1, None, None)
-    assert parse(centre.log[-1]).kind == "month"
-    syncing.round()
-    assert len(months(plant)) == 1
-
-
-def test_month_that_recomputes_to_something_else_is_not_signed(
-    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
-) -> None:
-    measure(plant, 30)
-    syncing.round()
-    people.declare(tamper=True)
-    assert syncing.round().months == 0
-    (problem,) = plant.writer.call(problems)
-    assert problem.key == "month:2026-03:1"
-    assert "other figures than declared" in problem.en
-    people.declare()
-    assert syncing.round().months == 1
-    assert plant.writer.call(problems) == []
-
-
-def test_revision_supersedes_the_one_before(
-    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
-) -> None:
-    measure(plant, 30)
-    syncing.round()
-    people.declare()
-    syncing.round()
-    measure(plant, 10, start=30)
-    syncing.round()
-    people.declare(rev=2)
-    assert syncing.round().months == 1
-    first, second = plant.writer.call(lambda store: own_statements(store, "month"))
-    assert (second.payload["supersedes"], second.payload["reason"]) == (first.sid, "declared again")
-
-
-def test_declaration_by_an_unknown_key_counts_for_nothing(
-    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
-) -> None:
-    measure(plant, 5)
-    syncing.round()
-    del centre.keys[RESPONSIBLE.kid]
-    people.declare()
-    syncing.round()
-    assert months(plant) == []
-    assert len(plant.writer.call(lambda store: pulled_statements(store, "declare"))) == 1
-    assert [one.key.partition(":")[0] for one in plant.writer.call(problems)] == ["pulled"]
-
-
-def test_month_waits_for_both_people(plant: Plant, centre: SmallCentre, syncing: Syncing, people: People) -> None:
-    measure(plant, 5)
-    syncing.round()
-    people.declare()
-    del centre.log[-1]
-    assert syncing.round().months == 0
-    signed = plant.writer.call(lambda store: sign_declared_months(store, plant.pipeline.signer, plant.folder))
-    assert (signed, plant.writer.call(problems)) == ([], [])

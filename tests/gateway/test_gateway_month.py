@@ -1,0 +1,88 @@
+"""The gateway signs a declared month, once, and only what the centre would take."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import Plant
+from plant_life import RESPONSIBLE, People, measure, months
+from small_centre import SmallCentre
+
+from evidence.statement import parse
+from gateway.chain import own_statements
+from gateway.month import sign_declared_months
+from gateway.problems import problems
+from gateway.pulled_store import pulled_statements
+from gateway.syncing import Syncing
+
+
+@pytest.fixture
+def plant(enrolled: Plant) -> Plant:
+    return enrolled
+
+
+def test_declared_month_is_recomputed_signed_and_logged(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 30)
+    syncing.round()
+    declared = people.declare()
+    result = syncing.round()
+    assert (result.months, result.waiting) == (1, 0)
+    (month,) = months(plant)
+    assert (month["declared"], month["rev"], month["supersedes"], month["prev_month"]) == (declared, 1, None, None)
+    assert parse(centre.log[-1]).kind == "month"
+    syncing.round()
+    assert len(months(plant)) == 1
+
+
+def test_month_that_recomputes_to_something_else_is_not_signed(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 30)
+    syncing.round()
+    people.declare(tamper=True)
+    assert syncing.round().months == 0
+    (problem,) = plant.writer.call(problems)
+    assert problem.key == "month:2026-03:1"
+    assert "other figures than declared" in problem.en
+    people.declare()
+    assert syncing.round().months == 1
+    assert plant.writer.call(problems) == []
+
+
+def test_revision_supersedes_the_one_before(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 30)
+    syncing.round()
+    people.declare()
+    syncing.round()
+    measure(plant, 10, start=30)
+    syncing.round()
+    people.declare(rev=2)
+    assert syncing.round().months == 1
+    first, second = plant.writer.call(lambda store: own_statements(store, "month"))
+    assert (second.payload["supersedes"], second.payload["reason"]) == (first.sid, "declared again")
+
+
+def test_declaration_by_an_unknown_key_counts_for_nothing(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 5)
+    syncing.round()
+    del centre.keys[RESPONSIBLE.kid]
+    people.declare()
+    syncing.round()
+    assert months(plant) == []
+    assert len(plant.writer.call(lambda store: pulled_statements(store, "declare"))) == 1
+    assert [one.key.partition(":")[0] for one in plant.writer.call(problems)] == ["pulled"]
+
+
+def test_month_waits_for_both_people(plant: Plant, centre: SmallCentre, syncing: Syncing, people: People) -> None:
+    measure(plant, 5)
+    syncing.round()
+    people.declare()
+    del centre.log[-1]
+    assert syncing.round().months == 0
+    signed = plant.writer.call(lambda store: sign_declared_months(store, plant.pipeline.signer, plant.folder))
+    assert (signed, plant.writer.call(problems)) == ([], [])
