@@ -10,6 +10,7 @@ from gateway.errors import IntegrityError
 from gateway.store import Store
 
 _CURSOR = "pull_next"
+_UNVERIFIED = "pulled:"
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,17 @@ def pulled_statements(store: Store, *kinds: str) -> list[PulledStatement]:
     marks = ", ".join("?" for _ in kinds)
     rows = store.rows(f"SELECT log_index, jws FROM pulled WHERE kind IN ({marks}) ORDER BY log_index", kinds)
     return [PulledStatement(row["log_index"], parse(row["jws"])) for row in rows]
+
+
+def unverified_key(index: int) -> str:
+    """Name the problem of a log entry that was pulled and did not verify."""
+    return f"{_UNVERIFIED}{index}"
+
+
+def unverified(store: Store) -> list[int]:
+    """Return the log entries that were pulled and never verified."""
+    keys = store.rows("SELECT key FROM problem WHERE key LIKE ? ORDER BY since, key", (f"{_UNVERIFIED}%",))
+    return [int(row["key"].removeprefix(_UNVERIFIED)) for row in keys]
 
 
 def want_content(store: Store, sha256: str, size: int) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from evidence.encoding import sha256_hex, time_text
+from evidence.encoding import parse_time, sha256_hex, time_text
 from evidence.errors import Code, EvidenceError
 from evidence.note import Checkpoint
 from evidence.receipt import Receipt, verify_receipt
@@ -35,6 +35,8 @@ from gateway.pulled_store import (
     keep_pulled,
     missing_contents,
     set_cursor,
+    unverified,
+    unverified_key,
     want_content,
 )
 from gateway.rawtile import write_file
@@ -52,6 +54,8 @@ PULL = "/api/v1/pull"
 TILES = "/api/v1/tiles"
 CONTENT = "/api/v1/content/"
 MAX_CONTENT_BYTES = 64 * 1024 * 1024
+ASKED_AGAIN = 20
+"""Entries that did not verify, asked for once more in a round."""
 _HISTORY = "log-history"
 _REFUSED = "refused"
 
@@ -223,28 +227,44 @@ class Syncing:
     # -- pull ---------------------------------------------------------------------------------------------
 
     def _pull(self) -> tuple[int, int]:
-        pulled = tiles = 0
+        pulled, tiles = self._ask_again(), 0
         while True:
             after = self._writer.call(cursor)
-            try:
-                found = PullResult.from_json(self._uplink.get(PULL, Pull(after).to_query()))
-            except MessageError as error:
-                raise UplinkError(f"中心端的回答有误: {error}", f"the centre's answer is wrong: {error}") from error
-            checked = [(item, self._checked(item)) for item in found.items]
+            found = self._pulled_after(after)
             next_after = max(found.next, after)
-
-            def keep(store: Store, checked: list[tuple[PulledItem, Statement | None]], to: int) -> None:
-                for item, statement in checked:
-                    if statement is not None:
-                        keep_pulled(store, item.index, statement, item.receipt)
-                        _want_contents(store, statement)
-                set_cursor(store, to)
-
-            self._writer.call(lambda store, c=checked, to=next_after: keep(store, c, to))  # type: ignore[misc]
-            pulled += sum(1 for _, statement in checked if statement is not None)
+            pulled += self._take(found.items, next_after)
             tiles += sum(1 for want in found.wants if self._answer(want))
             if not found.items or next_after == after:
                 return pulled, tiles
+
+    def _ask_again(self) -> int:
+        """Ask once more for entries that did not verify: a key or a receipt may be right by now."""
+        pulled = 0
+        for index in self._writer.call(unverified)[:ASKED_AGAIN]:
+            items = self._pulled_after(index - 1).items
+            pulled += self._take([item for item in items if item.index == index], None)
+        return pulled
+
+    def _pulled_after(self, after: int) -> PullResult:
+        try:
+            return PullResult.from_json(self._uplink.get(PULL, Pull(after).to_query()))
+        except MessageError as error:
+            raise UplinkError(f"中心端的回答有误: {error}", f"the centre's answer is wrong: {error}") from error
+
+    def _take(self, items: Sequence[PulledItem], to: int | None) -> int:
+        """Keep the items that verify, move the cursor with them, and return how many they were."""
+        good = [(item, statement) for item in items if (statement := self._checked(item)) is not None]
+
+        def keep(store: Store) -> None:
+            for item, statement in good:
+                keep_pulled(store, item.index, statement, item.receipt)
+                _want_contents(store, statement)
+                clear_problem(store, unverified_key(item.index))
+            if to is not None:
+                set_cursor(store, to)
+
+        self._writer.call(keep)
+        return len(good)
 
     def _checked(self, item: PulledItem) -> Statement | None:
         """Return a pulled statement that verifies; a key that is not known yet is asked for once."""
@@ -261,7 +281,7 @@ class Syncing:
             self._writer.call(
                 lambda store: raise_problem(
                     store,
-                    f"pulled:{item.index}",
+                    unverified_key(item.index),
                     f"日志第 {item.index} 条无法核验: {said}",
                     f"log entry {item.index} does not verify: {said}",
                     now,
@@ -272,7 +292,8 @@ class Syncing:
     def _verify_pulled(self, item: PulledItem) -> Statement:
         statement, entry = verify_statement(item.jws, self._trust.registry)
         receipt = Receipt.from_text(item.receipt)
-        verify_logged(statement, entry, receipt, self._trust, self._signer.clock.now())
+        # The centre judged the time when it logged this; this gateway's clock may well be the wrong one.
+        verify_logged(statement, entry, receipt, self._trust, parse_time(statement.payload["t"]))
         if receipt.index != item.index or statement.plant != self._signer.identity.plant:
             raise EvidenceError(Code.INDEX_MISMATCH, "the centre names another log entry or plant", statement.sid)
         return statement
