@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from evidence.encoding import time_text
@@ -134,8 +133,24 @@ def mark(store: Store, sid: str, state: str, detail: str) -> None:
 
 
 def requeue(store: Store, sid: str) -> None:
-    """Send a statement again that the centre says it misses."""
-    store.execute("UPDATE outbox SET state = 'queued' WHERE sid = ?", (sid,))
+    """Send a statement again that the centre says it misses, unless it is refused for good."""
+    store.execute("UPDATE outbox SET state = 'queued' WHERE sid = ? AND state <> 'refused'", (sid,))
+
+
+def abandon_outbox(store: Store, detail: str) -> int:
+    """Give up everything that waits, because the key that signed it ends; return how many statements that were."""
+    return store.execute("UPDATE outbox SET state = 'refused', detail = ? WHERE state IN ('queued', 'held')", (detail,))
+
+
+def abandon(store: Store, sid: str, epoch: int, detail: str) -> bool:
+    """Give up a statement of an epoch before `epoch`: its key has ended, it would stand in the way for ever."""
+    return bool(
+        store.execute(
+            "UPDATE outbox SET state = 'refused', detail = ?"
+            " WHERE sid = (SELECT sid FROM statement WHERE sid = ? AND epoch < ?)",
+            (detail, sid, epoch),
+        )
+    )
 
 
 def own_statements(store: Store, kind: str | None = None) -> list[Statement]:
@@ -143,9 +158,3 @@ def own_statements(store: Store, kind: str | None = None) -> list[Statement]:
     where, parameters = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))
     rows = store.rows(f"SELECT jws FROM statement{where} ORDER BY epoch, seq", parameters)
     return [parse(row["jws"]) for row in rows]
-
-
-def last_signed(store: Store) -> datetime | None:
-    """Return the time the newest statement claims."""
-    found = store.value("SELECT max(t) FROM statement")
-    return None if found is None else datetime.fromisoformat(found)

@@ -72,13 +72,20 @@ def _as_json(command: F) -> F:
 @_config
 @click.argument("code", envvar="CUNZHENG_ENROL_CODE")
 @click.option("--again", is_flag=True, help=say("换新密钥，开始新一期。", "Make a new key and begin a new epoch."))
+@click.option(
+    "--abandon",
+    is_flag=True,
+    help=say(
+        "与 --again 同用：放弃尚未被中心端接受的声明。", "With --again: give up statements the centre has not taken."
+    ),
+)
 @_as_json
-def enrol(config: Path, code: str, again: bool, as_json: bool) -> None:
+def enrol(config: Path, code: str, again: bool, abandon: bool, as_json: bool) -> None:
     """Enrol with the centre."""
     settings = load_settings(config)
     clock = RealClock()
     with _writer(settings) as writer, open_uplink(settings, None, clock) as up:
-        identity = enrol_gateway(writer, up, clock, settings.key_file, code, again=again)
+        identity = enrol_gateway(writer, up, clock, settings.key_file, code, again=again, abandon=abandon)
     if as_json:
         _print_json({"gateway": identity.gw, "plant": identity.plant, "epoch": identity.epoch, "kid": identity.kid})
         return
@@ -179,12 +186,12 @@ def status(config: Path, as_json: bool) -> None:
     click.echo(
         say(
             f"网关 {facts['gateway']}，企业 {facts['plant']}，第 {facts['epoch']} 期；声明 {facts['statements']} 条，"
-            f"待上传 {facts['waiting']}，回执 {facts['receipts']}；"
+            f"待上传 {facts['waiting']}，放弃 {facts['refused']}，回执 {facts['receipts']}；"
             f"读数 {facts['readings']} 个，未封存 {facts['open_readings']}",
             f"gateway {facts['gateway']}, plant {facts['plant']}, epoch {facts['epoch']};"
             f" statements {facts['statements']},"
-            f" waiting {facts['waiting']}, receipts {facts['receipts']}; readings {facts['readings']},"
-            f" not sealed {facts['open_readings']}",
+            f" waiting {facts['waiting']}, given up {facts['refused']}, receipts {facts['receipts']};"
+            f" readings {facts['readings']}, not sealed {facts['open_readings']}",
         )
     )
     for channel in facts["channels"]:

@@ -19,7 +19,7 @@ from evidence.note import NoteKey
 from evidence.receipt import Receipt, verify_receipt
 from evidence.statement import Statement, parse, sign
 from evidence.trust import Trust
-from gateway.chain import set_anchor
+from gateway.chain import abandon_outbox, outbox_depth, set_anchor
 from gateway.clock import Clock
 from gateway.errors import RefusedError, UplinkError
 from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, sync_folder, write_key
@@ -44,11 +44,16 @@ class _Offer:
     log_vkey: str
 
 
-def enrol(writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: str, *, again: bool) -> Identity:
+def enrol(
+    writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: str, *, again: bool, abandon: bool = False
+) -> Identity:
     """Enrol this gateway; `again` allows a new epoch where it was enrolled before.
 
+    A new key ends the old one, and the centre takes nothing more under it: what still waits must be sent first, or be
+    given up by `abandon`.
+
     Raises:
-        RefusedError: enrolled already, or the centre's answer does not verify.
+        RefusedError: enrolled already, statements still wait, or the centre's answer does not verify.
         UplinkError: the centre cannot be reached or refuses the code.
     """
     before = writer.call(known_identity)
@@ -56,6 +61,14 @@ def enrol(writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: st
         raise RefusedError(
             f"已登记为 {before.gw}；若确需新密钥请加 --again",
             f"already enrolled as {before.gw}; use --again for a new key and a new epoch",
+        )
+    waiting = writer.call(outbox_depth)
+    if before is not None and waiting and not abandon:
+        raise RefusedError(
+            f"还有 {waiting} 条声明未被中心端接受，换密钥后将永远无法上传；请先运行 cunzheng gateway sync，"
+            "若确实要放弃这些声明请加 --abandon",
+            f"{waiting} statements still wait for the centre, which takes none of them after a change of key;"
+            " run cunzheng gateway sync first, or give them up with --abandon",
         )
     offer, statement, answer = _resumed(writer, uplink, code) or _begun(writer, uplink, clock, key_file, code)
     trust, approve = _verified(answer, statement, offer)
@@ -70,6 +83,7 @@ def enrol(writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: st
     )
 
     def keep(store: Store) -> None:
+        abandon_outbox(store, "abandoned: a new key was enrolled")
         adopt(store, identity)
         keep_trust(store, trust)
         store.put("approve", approve.jws)

@@ -28,6 +28,7 @@ def status_of(store: Store, settings: Settings) -> dict[str, Any]:
         "statements": store.value("SELECT count(*) FROM statement"),
         "newest": None if newest is None else dict(newest),
         "waiting": outbox_depth(store),
+        "refused": store.value("SELECT count(*) FROM outbox WHERE state = 'refused'"),
         "oldest_waiting": None if oldest is None else {"since": oldest["queued"], "detail": oldest["detail"]},
         "receipts": store.value("SELECT count(*) FROM receipt"),
         "readings": store.value("SELECT count(*) FROM reading"),

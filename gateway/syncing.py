@@ -44,7 +44,7 @@ from gateway.store import Store
 from gateway.trust_store import fetch_trust, keep_trust, known_trust
 from gateway.uplink import RefusedByCentreError, Uplink
 from sync.errors import MessageError
-from sync.messages import Pull, PulledItem, PullResult, PushResult, TileWanted
+from sync.messages import ItemResult, Pull, PulledItem, PullResult, PushResult, TileWanted
 from sync.sender import Limits, Outcome, Pending, Send, Sender
 
 log = logging.getLogger("cunzheng.gateway")
@@ -58,6 +58,7 @@ ASKED_AGAIN = 20
 """Entries that did not verify, asked for once more in a round."""
 _HISTORY = "log-history"
 _REFUSED = "refused"
+_ENDED_KEY = frozenset({Code.KEY_SUPERSEDED.value, Code.KEY_REVOKED.value})
 
 
 @dataclass(frozen=True)
@@ -204,11 +205,11 @@ class Syncing:
         now = time_text(self._signer.clock.now())
         for done in outcome.acknowledged:
             chain.store_receipt(store, done.sid, Receipt.from_text(done.receipt).index, done.receipt)
-        for refusal in outcome.refused:
-            chain.mark(store, refusal.sid, "queued", f"{refusal.code}: {refusal.detail or ''}")
-        if outcome.refused:
-            first = outcome.refused[0]
-            said = f"{first.code}: {first.detail or ''}"
+        standing = [refusal for refusal in outcome.refused if not self._given_up(store, refusal)]
+        for refusal in standing:
+            chain.mark(store, refusal.sid, "queued", _said(refusal))
+        if standing:
+            first, said = standing[0], _said(standing[0])
             raise_problem(
                 store,
                 _REFUSED,
@@ -223,6 +224,12 @@ class Syncing:
                 chain.mark(store, answer.sid, "held", f"waits for {answer.missing[:12]}")
         for sid in outcome.wanted:
             chain.requeue(store, sid)
+
+    def _given_up(self, store: Store, refusal: ItemResult) -> bool:
+        """Take a statement of an ended key out of the queue; nothing behind it waits for it."""
+        if refusal.code not in _ENDED_KEY:
+            return False
+        return chain.abandon(store, refusal.sid, self._signer.identity.epoch, _said(refusal))
 
     # -- pull ---------------------------------------------------------------------------------------------
 
@@ -333,6 +340,10 @@ class Syncing:
                 )
             write_file(content_path(self._contents, digest), data)
             self._writer.call(lambda store, digest=digest: content_stored(store, digest))  # type: ignore[misc]
+
+
+def _said(refusal: ItemResult) -> str:
+    return f"{refusal.code}: {refusal.detail or ''}"
 
 
 def _want_contents(store: Store, statement: Statement) -> None:

@@ -49,6 +49,7 @@ class Dials:
     garbage: bool = False
     other_key: bool = False
     lose_enrolments: int = 0
+    ended_key: str | None = None
 
 
 @dataclass
@@ -124,7 +125,9 @@ class SmallCentre:
             entry = self.keys[statement.kid]
             statement.verify_signature(entry.public)
             prev = statement.payload.get("prev")
-            if self.dials.refuse and statement.kind == "segment":
+            if statement.kid == self.dials.ended_key:
+                results.append({"sid": statement.sid, "status": "refused", "code": "KEY_SUPERSEDED", "detail": "ended"})
+            elif self.dials.refuse and statement.kind == "segment":
                 results.append({"sid": statement.sid, "status": "refused", "code": self.dials.refuse, "detail": "no"})
             elif prev is not None and prev not in known:
                 results.append({"sid": statement.sid, "status": "held", "missing": prev})

@@ -232,12 +232,12 @@ def test_enrolment_whose_answer_was_lost_is_finished_with_the_same_key(tmp_path:
     assert read_key(tmp_path / "gateway.key").kid == identity.kid == parse(centre.log[0]).kid
 
 
-def test_second_enrolment_needs_again_and_opens_an_epoch(plant: Plant, centre: SmallCentre) -> None:
+def test_second_enrolment_needs_again_and_opens_an_epoch(plant: Plant, centre: SmallCentre, syncing: Syncing) -> None:
     key_file = plant.folder / "gateway.key"
     with Uplink(centre.url, None, plant.clock, timeout_s=2) as uplink:
         with pytest.raises(RefusedError, match="already enrolled as GW-0001"):
             enrol(plant.writer, uplink, plant.clock, key_file, CODE, again=False)
-        measure(plant, 2)
+        syncing.round()
         identity = enrol(plant.writer, uplink, plant.clock, key_file, CODE, again=True)
     plant.writer.close()
     again = open_plant(plant.folder, plant.clock, identity, read_key(key_file))
@@ -247,4 +247,44 @@ def test_second_enrolment_needs_again_and_opens_an_epoch(plant: Plant, centre: S
     assert [one["type"] for one in statements if one["kind"] == "event"] == ["epoch-open", "config", "config"]
     segments = [one for one in statements if one["kind"] == "segment"]
     assert segments[0]["tree"]["start"] == 0
+    again.writer.close()
+
+
+def test_second_enrolment_waits_until_everything_is_sent_or_given_up(
+    plant: Plant, centre: SmallCentre, syncing: Syncing
+) -> None:
+    syncing.round()
+    measure(plant, 2)
+    key_file, before = plant.folder / "gateway.key", len(centre.log)
+    with Uplink(centre.url, None, plant.clock, timeout_s=2) as uplink:
+        with pytest.raises(RefusedError, match=r"2 statements still wait .* --abandon") as refused:
+            enrol(plant.writer, uplink, plant.clock, key_file, CODE, again=True)
+        assert "2 条声明" in refused.value.zh
+        assert (waiting(plant), len(centre.log)) == (2, before)
+        assert read_key(key_file).kid == plant.identity.kid
+        enrol(plant.writer, uplink, plant.clock, key_file, CODE, again=True, abandon=True)
+    assert waiting(plant) == 0
+    assert plant.writer.call(lambda store: store.value("SELECT count(*) FROM outbox WHERE state = 'refused'")) == 2
+
+
+def test_statements_of_a_key_that_has_ended_stand_in_nobodys_way(plant: Plant, centre: SmallCentre) -> None:
+    measure(plant, 30)
+    assert waiting(plant) > 20
+    key_file, old = plant.folder / "gateway.key", plant.identity.kid
+    with Uplink(centre.url, None, plant.clock, timeout_s=2) as uplink:
+        identity = enrol(plant.writer, uplink, plant.clock, key_file, CODE, again=True, abandon=True)
+    # A gateway that enrolled again before this was refused has them in its queue still.
+    plant.writer.call(lambda store: store.execute("UPDATE outbox SET state = 'queued' WHERE state = 'refused'"))
+    plant.writer.close()
+    centre.dials.ended_key = old
+    again = open_plant(plant.folder, plant.clock, identity, read_key(key_file))
+    measure(again, 1, start=30)
+    with Uplink(centre.url, again.pipeline.signer.key, again.clock, timeout_s=2) as uplink:
+        syncing = Syncing(again.pipeline, uplink, again.folder / "content", batch=20, longest_pause_s=60)
+        for _ in range(3):
+            syncing.round()
+            again.clock.advance(timedelta(minutes=2))
+    mine = [one.sid for one in again.writer.call(own_statements) if one.payload["epoch"] == 2]
+    assert [parse(jws).sid for jws in centre.log if parse(jws).kid == identity.kid][1:] == mine
+    assert (waiting(again), again.writer.call(problems)) == (0, [])
     again.writer.close()
