@@ -16,7 +16,6 @@ def row_of(statement: Statement) -> LogEntry:
     """Make the row; number, leaf hash and time are set when it is appended."""
     payload = statement.payload
     tree = payload.get("tree") or {}
-    about = payload.get("subject") if statement.kind == "review" else payload.get("after")
     return LogEntry(
         sid=statement.sid,
         jws=statement.jws,
@@ -27,9 +26,20 @@ def row_of(statement: Statement) -> LogEntry:
         seq=payload.get("seq"),
         tree_start=tree.get("start"),
         tree_end=tree.get("end"),
-        subject=about,
+        subject=_about(statement),
         kid=statement.kid,
     )
+
+
+def _about(statement: Statement) -> str | None:
+    payload = statement.payload
+    if statement.kind == "review":
+        about = payload.get("subject")
+    elif statement.kind == "event":
+        about = payload["data"].get("channel") if payload["type"] == "config" else None
+    else:
+        about = payload.get("after")
+    return None if about is None else str(about)
 
 
 def periods_of(statement: Statement, zone: ZoneInfo, reviewed_period: str | None = None) -> set[str]:

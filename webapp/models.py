@@ -197,7 +197,7 @@ class RequestNonce(Base):
 class LogEntry(Base):
     """One statement of the log; `idx` is its leaf number, the legal order.
 
-    `subject` is the statement it is about: a review's month, a declaration's predecessor.
+    `subject` is what it is about: a review's month, a declaration's predecessor, a configuration's channel.
     """
 
     __tablename__ = "log_entry"

@@ -18,7 +18,8 @@ from webapp.errors import NotReadyError
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
-def _config(database: Database) -> Config:
+def config_of(database: Database) -> Config:
+    """Alembic's settings for a database."""
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["engine"] = database.engine
@@ -27,7 +28,7 @@ def _config(database: Database) -> Config:
 
 def upgrade(database: Database) -> None:
     """Run every migration that is not there yet."""
-    command.upgrade(_config(database), "head")
+    command.upgrade(config_of(database), "head")
 
 
 def current_revision(database: Database) -> str | None:

@@ -115,15 +115,24 @@ def chain_entries(session: Session, gw: str, epoch: int, first: int, last: int) 
     return list(session.scalars(query))
 
 
-def segment_of_leaf(session: Session, gw: str, epoch: int, leaf: int) -> LogEntry | None:
-    """Find the segment whose tree range holds a leaf."""
+def declaration_before(session: Session, gw: str, epoch: int, seq: int, channel: str) -> LogEntry | None:
+    """Find the newest declaration of a channel before a device's statement of this number."""
     query = (
         select(LogEntry)
-        .where(LogEntry.gw == gw, LogEntry.epoch == epoch, LogEntry.kind == "segment", LogEntry.tree_end > leaf)
-        .order_by(LogEntry.tree_end)
+        .where(LogEntry.gw == gw, LogEntry.epoch == epoch, LogEntry.seq < seq)
+        .where(LogEntry.kind == "event", LogEntry.subject == channel)
+        .order_by(LogEntry.seq.desc())
         .limit(1)
     )
     return session.scalar(query)
+
+
+def newest_declaration(session: Session, plant: str, channel: str, gw: str | None) -> LogEntry | None:
+    """Find the newest declaration of a channel, of one gateway or of any."""
+    query = select(LogEntry).where(LogEntry.plant == plant, LogEntry.kind == "event", LogEntry.subject == channel)
+    if gw is not None:
+        query = query.where(LogEntry.gw == gw)
+    return session.scalar(query.order_by(LogEntry.idx.desc()).limit(1))
 
 
 def segment_ending_at(session: Session, gw: str, epoch: int, size: int) -> LogEntry | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from device_double import Device, bare_center
@@ -18,7 +19,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError, StatementError
 
 from sync import Status
-from webapp import log_recovery, schema, store_users
+from webapp import log_recovery, schema, store_log, store_users
 from webapp.database import Database
 from webapp.errors import NotReadyError
 from webapp.models import Base, Invite
@@ -59,6 +60,22 @@ def test_migrations_equal_the_models_on_sqlite(tmp_path: Path) -> None:
     assert differences(database) == []
     schema.require_current(database)
     database.close()
+
+
+def test_declarations_logged_before_the_second_schema_are_found_after_it(tmp_path: Path) -> None:
+    center = bare_center(tmp_path)
+    device = Device()
+    device.enrol(center)
+    submit(center, [device.config(), device.event()])
+    command.downgrade(schema.config_of(center.database), "0001")
+    with center.database.reading() as session:
+        assert store_log.declaration_before(session, device.gw, 1, 9, "ELEC.IMPORT") is None
+    schema.upgrade(center.database)
+    with center.database.reading() as session:
+        found = store_log.declaration_before(session, device.gw, 1, 9, "ELEC.IMPORT")
+    assert found is not None
+    assert found.seq == 1
+    center.database.close()
 
 
 @pytest.mark.postgres

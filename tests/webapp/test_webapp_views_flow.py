@@ -80,13 +80,7 @@ class Month:
 
     def client(self, name: str) -> FlaskClient:
         """Log in as somebody who reads English."""
-        client = self.app.test_client()
-        client.set_cookie("lang", "en")
-        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/login").text)
-        assert found is not None
-        answer = client.post("/login", data={"csrf_token": found[1], "name": name, "password": world.PASSWORD})
-        assert answer.status_code == 303
-        return client
+        return world.log_in(self.app, name)
 
 
 def test_each_person_is_told_when_it_is_their_turn(tmp_path: Path) -> None:

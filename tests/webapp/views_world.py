@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import re
 import shutil
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask
+from flask.testing import FlaskClient
 from werkzeug.serving import make_server
 
 from evidence.channel import Channel, ChannelKind
@@ -164,13 +166,14 @@ class TestGateway:
         """Level-0 hashes of the first leaves."""
         return [leaf_hash(leaf_line(leaf, self.salt(leaf.index // TILE_WIDTH))) for leaf in self.leaves[:end]]
 
-    def hour(self, start: datetime, values: list[tuple[str, str | None, Flag]]) -> Statement:
-        """Read an hour of (channel, value, flag), evenly spread, and seal it."""
+    def hour(self, start: datetime, values: list[tuple[str, str | None, Flag]], **lies: str) -> Statement:
+        """Read an hour of (channel, value, flag), evenly spread, and seal it; `lies` replace what the entries say."""
         for n, (channel, value, flag) in enumerate(values):
             number = None if value is None else Decimal(value)
             time = start + timedelta(minutes=15 * (n % 4))
             self.leaves.append(Leaf(len(self.leaves), time, channel, number, self.channels[channel].unit, flag))
         entries, self.baselines = summarise(self.leaves[self.sealed :], self.channels, start, ZONE, self.baselines)
+        entries = [{**entry, **lies} for entry in entries]
         hashes = self.hashes(len(self.leaves))
         proof = tuple(value.hex() for value in consistency_proof(hashes, self.sealed)) if self.sealed else None
         tree = {"start": self.sealed, "end": len(self.leaves), "root": root(hashes).hex()}
@@ -327,6 +330,17 @@ class Person:
     def sign(self, **members: Any) -> str:
         """Sign a statement."""
         return sign(self.payload(**members), self.key).jws
+
+
+def log_in(app: Flask, name: str) -> FlaskClient:
+    """Log in as somebody who reads English."""
+    client = app.test_client()
+    client.set_cookie("lang", "en")
+    found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/login").text)
+    assert found is not None
+    answer = client.post("/login", data={"csrf_token": found[1], "name": name, "password": PASSWORD})
+    assert answer.status_code == 303
+    return client
 
 
 @contextmanager

@@ -31,6 +31,8 @@ class SegmentRef:
     seq: int
     start: int
     end: int
+    entry: Mapping[str, Any]
+    """What it says of the channel in that hour."""
 
     @property
     def tiles(self) -> range:
@@ -82,18 +84,16 @@ class ChannelDay:
 
 def hours_of(entries: Sequence[LogEntry], channel: str, gw: str | None, zone: ZoneInfo) -> list[ChannelHour]:
     """Collect a channel's hours from segments; several entries of one hour (late readings) become one row."""
-    found: dict[str, list[tuple[Mapping[str, Any], SegmentRef]]] = {}
+    found: dict[str, list[SegmentRef]] = {}
     for row in entries:
         if gw is not None and row.gw != gw:
             continue
         payload = parse_envelope(row.jws).payload
-        tree = payload["tree"]
-        segment = SegmentRef(
-            row.sid, row.idx, str(payload["gw"]), payload["epoch"], payload["seq"], tree["start"], tree["end"]
-        )
+        tree, number = payload["tree"], (str(payload["gw"]), payload["epoch"], payload["seq"])
         for entry in payload["ch"]:
             if entry["id"] == channel:
-                found.setdefault(entry_hour(entry, payload["span"], zone), []).append((entry, segment))
+                segment = SegmentRef(row.sid, row.idx, *number, tree["start"], tree["end"], entry)
+                found.setdefault(entry_hour(entry, payload["span"], zone), []).append(segment)
     return [_hour(parse_time(start), parts) for start, parts in sorted(found.items())]
 
 
@@ -106,8 +106,8 @@ def days_of(hours: Iterable[ChannelHour], zone: ZoneInfo) -> list[ChannelDay]:
     return list(days.values())
 
 
-def _hour(start: datetime, parts: Sequence[tuple[Mapping[str, Any], SegmentRef]]) -> ChannelHour:
-    entries = [entry for entry, _ in parts]
+def _hour(start: datetime, segments: Sequence[SegmentRef]) -> ChannelHour:
+    entries = [segment.entry for segment in segments]
     lows = [parse_decimal(entry["min"]) for entry in entries if "min" in entry]
     highs = [parse_decimal(entry["max"]) for entry in entries if "max" in entry]
     return ChannelHour(
@@ -118,7 +118,7 @@ def _hour(start: datetime, parts: Sequence[tuple[Mapping[str, Any], SegmentRef]]
         low=min(lows, default=None),
         high=max(highs, default=None),
         has_gap=any(entry.get("gap", False) for entry in entries),
-        segments=tuple(segment for _, segment in parts),
+        segments=tuple(segments),
     )
 
 

@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from accounting.errors import PeriodError
 from accounting.period import month_of
-from evidence.channel import ChannelKind
 from evidence.encoding import parse_time
 from evidence.errors import EvidenceError
 from webapp import store_log
@@ -23,7 +22,7 @@ from webapp.models import Plant
 from webapp.views import raw_readings
 from webapp.views.access import account, is_fragment, plant_of
 from webapp.views.channel_hours import ChannelHour, days_of, hours_of
-from webapp.views.declared_channel import declared_channel
+from webapp.views.declared_channel import declared_in
 from webapp.views.plan_names import channel_names
 
 blueprint = Blueprint("drilldown", __name__)
@@ -43,7 +42,7 @@ def channel(plant: str, period: str, channel: str) -> ResponseReturnValue:
         amounts = [day.amount for day in days if day.amount is not None]
         return render_template(
             "months/channel.html",
-            **_common(db, row, period, channel, gw),
+            **_common(db, row, period, channel, gw, hours),
             days=days,
             chosen=chosen,
             hours=next((day.hours for day in days if day.day == chosen), []),
@@ -87,15 +86,12 @@ def _hour_page(template: str, plant: str, period: str, hour: str, channel: str) 
     with current_center().database.reading() as db:
         row = plant_of(db, plant)
         found = _one_hour(db, row, period, hour, channel)
-        common = _common(db, row, period, channel, gw)
-        declared = common["declared"]
-        kind = ChannelKind(declared["kind"]) if declared else None
         return render_template(
             template,
-            **common,
+            **_common(db, row, period, channel, gw, [found]),
             hour=found,
             local_day=found.start.astimezone(ZoneInfo(row.zone)).date(),
-            **raw_readings.page(db, row, found, channel, kind),
+            **raw_readings.page(db, row, found, channel),
         )
 
 
@@ -120,8 +116,11 @@ def _one_hour(db: Session, plant: Plant, period: str, hour: str, channel: str) -
     abort(404)
 
 
-def _common(db: Session, plant: Plant, period: str, channel: str, gw: str | None) -> dict[str, Any]:
-    declared, sid = declared_channel(db, plant.id, channel, gw)
+def _common(
+    db: Session, plant: Plant, period: str, channel: str, gw: str | None, hours: list[ChannelHour]
+) -> dict[str, Any]:
+    found = declared_in(db, plant.id, channel, gw, hours)
+    declared = found.data if found is not None else None
     kind = declared.get("kind") if declared else None
     return {
         "plant": plant,
@@ -130,7 +129,7 @@ def _common(db: Session, plant: Plant, period: str, channel: str, gw: str | None
         "gw": gw,
         "name": channel_names(db, plant).get(channel, channel),
         "declared": declared,
-        "declared_sid": sid,
+        "declared_sid": found.sid if found is not None else None,
         "unit": declared["unit"] if declared else "",
         "amount_name": {"total": _("Use"), "interval": _("Amount")}.get(str(kind), _("Sum of readings")),
     }

@@ -1,7 +1,7 @@
 """The raw readings of one hour: which tiles are here, which are on their way, and what the proof says.
 
 A tile that is here was proven on arrival; it is proven again for the screen, against the root in the logged
-segment, and the hour's readings are counted again from its leaves.
+segment. Once all readings of a segment's entry are here, its figures are computed again from them.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from evidence.channel import ChannelKind
-from evidence.errors import EvidenceError
+from evidence.errors import Code, EvidenceError
 from evidence.reading import Leaf
-from evidence.segment import hour_of_leaf
+from evidence.segment import entry_agrees, hour_of_leaf
 from evidence.statement import parse_envelope
 from evidence.tile_proof import verify_tile
 from evidence.tiles import TILE_WIDTH
 from webapp import store_log, store_readings, tile_wants
 from webapp.models import Plant, TileAnswer
 from webapp.views.channel_hours import ChannelHour, SegmentRef
+from webapp.views.declared_channel import Declared, declared_for
 
 MAX_TILES = 64
 """Raw tiles one click may ask for: 16,384 readings."""
@@ -47,29 +48,41 @@ class ReadingRow:
     segment_sid: str
 
 
-def page(db: Session, plant: Plant, hour: ChannelHour, channel: str, kind: ChannelKind | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Tiles:
+    """The tiles of one segment: proven ones by their leaves, those on their way, those nobody asked for."""
+
+    answers: list[TileAnswer]
+    waiting: set[int]
+    absent: set[int]
+
+
+def page(db: Session, plant: Plant, hour: ChannelHour, channel: str) -> dict[str, Any]:
     """Return what the fragment of raw readings needs."""
     rows: list[ReadingRow] = []
     waiting = absent = checked = 0
     failure = ""
+    differing: list[SegmentRef] = []
     for segment in hour.segments:
-        tiles = segment.tiles
-        answers = store_readings.answers_of(db, segment.gw, segment.epoch, tiles.start, tiles.stop - 1)
-        wants = store_readings.wants_of(db, segment.gw, segment.epoch, tiles.start, tiles.stop - 1)
-        here = {answer.tile for answer in answers}
-        asked = {want.tile for want in wants} - here
-        waiting += len(asked)
-        absent += len(set(tiles) - here - asked)
-        for answer in answers:
+        tiles = _tiles(db, segment)
+        waiting += len(tiles.waiting)
+        absent += len(tiles.absent)
+        declared = declared_for(db, segment, channel)
+        found: list[Leaf] = []
+        for answer in tiles.answers:
             try:
                 leaves = _prove(db, answer)
             except EvidenceError as error:
                 failure = f"{error.code}: {error.detail}"
                 continue
             checked += 1
-            rows += _rows(leaves, answer, segment, hour, channel, kind, ZoneInfo(plant.zone))
+            ours = _of_entry(leaves, segment, hour, channel, declared, ZoneInfo(plant.zone))
+            found += ours
+            rows += [_row(leaf, answer, segment) for leaf in ours]
+        if not (tiles.waiting or tiles.absent or failure) and not _agrees(segment, found, declared):
+            differing.append(segment)
     rows.sort(key=lambda row: (row.time, row.index))
-    words, tag = _verdict(rows, hour, failure, is_complete=not (waiting or absent))
+    words, tag = _verdict(failure, differing, is_complete=not (waiting or absent))
     return {
         "rows": rows,
         "waiting": waiting,
@@ -81,12 +94,21 @@ def page(db: Session, plant: Plant, hour: ChannelHour, channel: str, kind: Chann
 
 
 def ask(db: Session, plant: str, hour: ChannelHour, person: str, now: datetime) -> None:
-    """Ask for the tiles of an hour that are not here yet."""
+    """Ask for tiles of an hour that are not here and not on their way; the next click asks for the next ones."""
     left = MAX_TILES
     for segment in hour.segments:
-        for tile in list(segment.tiles)[:left]:
+        for tile in sorted(_tiles(db, segment).absent)[:left]:
             tile_wants.ask(db, plant, segment.gw, segment.epoch, tile, person, now)
             left -= 1
+
+
+def _tiles(db: Session, segment: SegmentRef) -> Tiles:
+    tiles = segment.tiles
+    answers = store_readings.answers_of(db, segment.gw, segment.epoch, tiles.start, tiles.stop - 1)
+    wants = store_readings.wants_of(db, segment.gw, segment.epoch, tiles.start, tiles.stop - 1)
+    here = {answer.tile for answer in answers}
+    asked = {want.tile for want in wants} - here
+    return Tiles(answers, asked, set(tiles) - here - asked)
 
 
 def _prove(db: Session, answer: TileAnswer) -> list[Leaf]:
@@ -95,29 +117,40 @@ def _prove(db: Session, answer: TileAnswer) -> list[Leaf]:
     return verify_tile(tile_wants.proof_of(answer), bytes.fromhex(root))
 
 
-def _rows(
+def _of_entry(
     leaves: Iterable[Leaf],
-    answer: TileAnswer,
     segment: SegmentRef,
     hour: ChannelHour,
     channel: str,
-    kind: ChannelKind | None,
+    declared: Declared | None,
     zone: ZoneInfo,
-) -> Iterable[ReadingRow]:
-    for leaf in leaves:
-        if leaf.channel != channel or not segment.start <= leaf.index < segment.end:
-            continue
-        if hour_of_leaf(leaf, kind or ChannelKind.VALUE, zone) != hour.start:
-            continue
-        side = tile_wants.raw_side(answer, leaf.index % TILE_WIDTH)
-        yield ReadingRow(
-            index=leaf.index,
-            time=leaf.time,
-            value=leaf.value,
-            flag=leaf.flag.value,
-            segment_sid=segment.sid,
-            **_side(side),
-        )
+) -> list[Leaf]:
+    """Pick the leaves that a segment's entry of the channel and hour stands on."""
+    kind = declared.channel.kind if declared is not None else ChannelKind.VALUE
+    return [
+        leaf
+        for leaf in leaves
+        if leaf.channel == channel
+        and segment.start <= leaf.index < segment.end
+        and hour_of_leaf(leaf, kind, zone) == hour.start
+    ]
+
+
+def _agrees(segment: SegmentRef, leaves: list[Leaf], declared: Declared | None) -> bool:
+    if declared is None:
+        return False
+    return entry_agrees(segment.entry, sorted(leaves, key=lambda leaf: leaf.index), declared.channel)
+
+
+def _row(leaf: Leaf, answer: TileAnswer, segment: SegmentRef) -> ReadingRow:
+    return ReadingRow(
+        index=leaf.index,
+        time=leaf.time,
+        value=leaf.value,
+        flag=leaf.flag.value,
+        segment_sid=segment.sid,
+        **_side(tile_wants.raw_side(answer, leaf.index % TILE_WIDTH)),
+    )
 
 
 def _side(side: Mapping[str, Any]) -> dict[str, Any]:
@@ -130,13 +163,13 @@ def _side(side: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _verdict(rows: list[ReadingRow], hour: ChannelHour, failure: str, *, is_complete: bool) -> tuple[str, str]:
+def _verdict(failure: str, differing: list[SegmentRef], *, is_complete: bool) -> tuple[str, str]:
     if failure:
         return _("not proven: %(why)s", why=failure), "bad"
+    if differing:
+        numbers = ", ".join(str(segment.seq) for segment in differing)
+        said = _("proven, but the signed figures do not follow from the readings: segment no. %(numbers)s")
+        return f"{said % {'numbers': numbers}} [{Code.AGGREGATE_MISMATCH}]", "bad"
     if not is_complete:
         return _("the tiles that are here are proven; some are missing"), "warn"
-    valid = sum(1 for row in rows if row.flag == "N" and row.value is not None)
-    if (len(rows), valid) != (hour.n, hour.valid):
-        counted = _("%(valid)s of %(all)s accepted", valid=valid, all=len(rows))
-        return _("proven, but the counts differ from the segment: %(counted)s", counted=counted), "bad"
-    return _("all readings proven against the signed root; counts agree with the segment"), "good"
+    return _("all readings proven against the signed root; counts and sums computed again from them agree"), "good"
