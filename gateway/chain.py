@@ -46,6 +46,15 @@ def append(
     Raises:
         EvidenceError: the members do not fit the kind; nothing was stored.
     """
+    return keep(store, draft(store, signer, kind, members), consistency=consistency)
+
+
+def draft(store: Store, signer: Signer, kind: str, members: Mapping[str, Any]) -> Statement:
+    """Sign what would be the next statement of the chain; until `keep` nobody has it.
+
+    Raises:
+        EvidenceError: the members do not fit the kind.
+    """
     identity, now = signer.identity, signer.clock.now()
     last = store.row("SELECT seq, sid FROM statement WHERE epoch = ? ORDER BY seq DESC LIMIT 1", (identity.epoch,))
     state = signer.clock.state()
@@ -62,10 +71,15 @@ def append(
         "anchor": anchor(store),
         **members,
     }
-    statement = sign(payload, signer.key)
+    return sign(payload, signer.key)
+
+
+def keep(store: Store, statement: Statement, *, consistency: Sequence[bytes] | None = None) -> Statement:
+    """Store a drafted statement and queue it, in the transaction that drafted it."""
+    payload = statement.payload
     store.execute(
         "INSERT INTO statement (epoch, seq, sid, kind, t, jws) VALUES (?, ?, ?, ?, ?, ?)",
-        (identity.epoch, payload["seq"], statement.sid, kind, payload["t"], statement.jws),
+        (payload["epoch"], payload["seq"], statement.sid, statement.kind, payload["t"], statement.jws),
     )
     proof = None if consistency is None else json.dumps([one.hex() for one in consistency])
     store.execute(

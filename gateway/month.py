@@ -13,14 +13,17 @@ from typing import Any
 
 from accounting.errors import AccountingError
 from accounting.month import BODY, PARAMETERS, PLAN, compose
+from evidence.code_words import CODE_WORDS
 from evidence.encoding import sha256_hex, strict_json, time_text
 from evidence.errors import EvidenceError
 from evidence.statement import Statement
-from gateway.chain import Signer, append, own_statements
+from gateway.chain import Signer, draft, keep, own_statements
 from gateway.errors import IntegrityError, RefusedError
+from gateway.month_check import check_as_centre
 from gateway.problems import clear_problem, raise_problem
 from gateway.pulled_store import PulledStatement, has_content, pulled_statements, read_content
 from gateway.store import Store
+from gateway.trust_store import known_trust
 
 CAPTURED = ("ledger", "lab")
 
@@ -91,13 +94,20 @@ def sign_declared_months(store: Store, signer: Signer, contents: Path) -> list[S
         except (RefusedError, IntegrityError) as error:
             raise_problem(store, declared.key, error.zh, error.en, now)
             continue
+        except EvidenceError as error:
+            name = f"{declared.period} 第 {declared.rev} 版"
+            zh = f"{name}不会被中心端接受：{CODE_WORDS[error.code][0]}（{error}）；未签名"
+            en = f"{declared.period} revision {declared.rev} would be refused by the centre: {error}; not signed"
+            raise_problem(store, declared.key, zh, en, now)
+            continue
         clear_problem(store, declared.key)
         signed.append(statement)
     return signed
 
 
 def _sign(store: Store, signer: Signer, contents: Path, declared: Declared, months: Sequence[Statement]) -> Statement:
-    body = _recomputed(store, signer, contents, declared)
+    statements = _statements(store)
+    body = _recomputed(store, signer, contents, declared, statements)
     before = [one for one in months if one.payload["period"] == declared.period]
     supersedes = max(before, key=lambda one: int(one.payload["rev"]), default=None)
     if (0 if supersedes is None else supersedes.payload["rev"]) != declared.rev - 1:
@@ -116,21 +126,38 @@ def _sign(store: Store, signer: Signer, contents: Path, declared: Declared, mont
     }
     if supersedes is not None:
         members["reason"] = _reason(store, supersedes)
-    return append(store, signer, "month", members)
+    month = draft(store, signer, "month", members)
+    check_as_centre(
+        month,
+        read_content(contents, declared.digest(BODY)),
+        statements,
+        [declared.technician.statement, declared.responsible.statement],
+        months,
+        known_trust(store).registry,
+        signer.identity,
+    )
+    return keep(store, month)
 
 
-def _recomputed(store: Store, signer: Signer, contents: Path, declared: Declared) -> Mapping[str, Any]:
+def _statements(store: Store) -> list[Statement]:
+    """Return what a month of this plant can stand on, captured values aside."""
+    found = [*own_statements(store), *(one.statement for one in pulled_statements(store, "month"))]
+    return list({one.sid: one for one in found}.values())
+
+
+def _recomputed(
+    store: Store, signer: Signer, contents: Path, declared: Declared, statements: Sequence[Statement]
+) -> Mapping[str, Any]:
     said = read_content(contents, declared.digest(BODY))
     plan = read_content(contents, declared.digest(PLAN))
     parameters = read_content(contents, declared.digest(PARAMETERS))
     captured = [one.statement for one in pulled_statements(store, *CAPTURED) if one.index < declared.technician.index]
-    months = [one.statement for one in pulled_statements(store, "month")]
     try:
         body: Mapping[str, Any] = strict_json(said)
         computed = compose(
             plant=signer.identity.plant,
             period=declared.period,
-            statements=[*own_statements(store), *captured, *months],
+            statements=[*statements, *captured],
             plan=plan,
             parameters=parameters,
             cover=body["cover"],

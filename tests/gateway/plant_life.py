@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from conftest import START, Plant
 from small_centre import SmallCentre
@@ -75,14 +77,19 @@ class People:
         centre.register(dict(TECHNICIAN.jwk), "tech", "technician")
         centre.register(dict(RESPONSIBLE.jwk), "boss", "responsible")
 
-    def declare(self, *, rev: int = 1, tamper: bool = False) -> list[str]:
+    def declare(
+        self,
+        *,
+        rev: int = 1,
+        tamper: bool = False,
+        period: str = "2026-03",
+        attachments: Sequence[Mapping[str, Any]] = (),
+    ) -> list[str]:
         statements = [one for one in map(parse, self.centre.log) if one.kind != "key"]
-        body = compose(
-            plant="P-0001", period="2026-03", statements=statements, plan=jcs(PLAN), parameters=self.parameters
-        )
+        body = compose(plant="P-0001", period=period, statements=statements, plan=jcs(PLAN), parameters=self.parameters)
         if tamper:
             body = body.replace(b'"MWh"', b'"kWh"', 1)
-        subjects = subjects_of(body, jcs(PLAN), self.parameters, [])
+        subjects = subjects_of(body, jcs(PLAN), self.parameters, attachments)
         for data in (body, jcs(PLAN), self.parameters):
             self.centre.content(data)
         said = {
@@ -90,7 +97,7 @@ class People:
             "kind": "declare",
             "plant": "P-0001",
             "t": time_text(self.plant.clock.now()),
-            "period": "2026-03",
+            "period": period,
             "rev": rev,
             "subjects": subjects,
         }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from conftest import Plant
 from plant_life import RESPONSIBLE, People, measure, months
 from small_centre import SmallCentre
 
+from evidence.errors import EvidenceError
 from evidence.statement import parse
 from gateway.chain import own_statements
 from gateway.month import sign_declared_months
@@ -86,3 +89,42 @@ def test_month_waits_for_both_people(plant: Plant, centre: SmallCentre, syncing:
     assert syncing.round().months == 0
     signed = plant.writer.call(lambda store: sign_declared_months(store, plant.pipeline.signer, plant.folder))
     assert (signed, plant.writer.call(problems)) == ([], [])
+
+
+def test_month_that_the_centre_would_refuse_never_enters_the_chain(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 5)
+    syncing.round()
+    centre.register(dict(RESPONSIBLE.jwk), "tech", "responsible")
+    people.declare()
+    assert syncing.round().months == 0
+    assert months(plant) == []
+    (problem,) = plant.writer.call(problems)
+    assert problem.key == "month:2026-03:1"
+    assert "SEPARATION_OF_DUTY" in problem.en
+    assert "不会被中心端接受" in problem.zh
+    measure(plant, 1, start=5)
+    assert syncing.round().waiting == 0
+
+
+def test_month_too_long_for_a_statement_stops_no_other(
+    plant: Plant, centre: SmallCentre, syncing: Syncing, people: People
+) -> None:
+    measure(plant, 5)
+    syncing.round()
+    files = [
+        {"name": f"{number:03d}{'x' * 90}.pdf", "size": 1, "sha256": f"{number:064x}", "type": "application/pdf"}
+        for number in range(1, 231)
+    ]
+    # As many as just fit a declaration; the month says a little more.
+    while True:
+        with contextlib.suppress(EvidenceError):
+            people.declare(period="2026-02", attachments=files)
+            break
+        files.pop()
+    people.declare()
+    assert [one["period"] for one in months(plant)] == []
+    assert syncing.round().months == 1
+    assert [one["period"] for one in months(plant)] == ["2026-03"]
+    assert [one.key for one in plant.writer.call(problems)] == ["month:2026-02:1"]
