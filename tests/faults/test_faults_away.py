@@ -85,6 +85,7 @@ def test_days_of_polling_without_a_centre_arrive_once_and_in_order(world: World,
     assert hours == sorted(hours)
 
 
+@pytest.mark.faults
 def test_month_is_the_same_whether_the_centre_was_there_or_not(make_world: Callable[[], World]) -> None:
     bodies = []
     for is_there in (True, False):
