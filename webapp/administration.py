@@ -16,7 +16,18 @@ from accounting.parameter_set import packaged_bytes, read_parameters
 from accounting.plan import check_against, read_plan
 from evidence.encoding import jcs
 from evidence.errors import EvidenceError
-from webapp import accounts, keyfile, keyring, schema, store_contents, store_keys, store_log, store_plants, store_users
+from webapp import (
+    accounts,
+    keyfile,
+    keyring,
+    schema,
+    store_contents,
+    store_keys,
+    store_log,
+    store_logins,
+    store_plants,
+    store_users,
+)
 from webapp.admission import Admission
 from webapp.center import Center, Clock, utc_now
 from webapp.database import Database
@@ -102,6 +113,7 @@ def change_password(center: Center, name: str, password: str) -> None:
     with center.database.writing() as session:
         _require_user(session, name)
         store_users.set_password(session, name, accounts.hash_password(password))
+        store_logins.forget_account(session, name)
         store_users.note_act(session, at=center.now(), actor="cli", action="user-password", object_=name)
 
 
@@ -169,7 +181,7 @@ def _check_user(name: str, role: str, password: str, plants: Sequence[str], regi
     if role in accounts.PLANT_ROLES and not plants:
         raise CenterError(f"角色 {role} 需要 --plant", f"role {role} needs --plant", exit_code=3)
     digits = _REGION_DIGITS.get(role)
-    if digits is not None and not (region.isdigit() and len(region) == digits if digits else region == ""):
+    if digits is not None and not re.fullmatch(f"[0-9]{{{digits}}}", region):
         raise CenterError(
             f"角色 {role} 的 --region 应为 {digits} 位行政区划代码",
             f"role {role} needs --region with {digits} digits of GB/T 2260",

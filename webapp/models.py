@@ -382,6 +382,20 @@ class TileAnswer(Base):
     received_at: Mapped[datetime]
 
 
+class LoginFailure(Base):
+    """A failed login; what all workers count before they look at a password."""
+
+    __tablename__ = "login_failure"
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    at: Mapped[datetime]
+    account: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(String(64))
+    __table_args__ = (
+        Index("ix_login_failure_account", "account", "at"),
+        Index("ix_login_failure_address", "address", "at"),
+    )
+
+
 class Act(Base):
     """Who did what in the web application (logins, accounts, exports); statements are not repeated here."""
 

@@ -58,6 +58,8 @@ class LimitSettings(_Section):
     batch_items: Annotated[int, Field(ge=1, le=1000)] = 200
     gateway_per_minute: Annotated[int, Field(ge=1)] = 1200
     login_per_minute: Annotated[int, Field(ge=1)] = 10
+    login_failures_of_account: Annotated[int, Field(ge=1)] = 10
+    login_failures_of_address: Annotated[int, Field(ge=1)] = 50
     public_per_minute: Annotated[int, Field(ge=1)] = 1200
     storage: str = "memory://"
 

@@ -95,6 +95,7 @@ def test_plants_users_and_gateways_are_added(ready: Path, tmp_path: Path) -> Non
         (("user", "add", "ok", "--role", "technician"), "a long password\n" * 2, "--plant"),
         (("user", "add", "ok", "--role", "technician", "--plant", "P-9"), "a long password\n" * 2, "no plant P-9"),
         (("user", "add", "ok", "--role", "city", "--region", "42"), "a long password\n" * 2, "4 digits"),
+        (("user", "add", "ok", "--role", "city", "--region", "４２０１"), "a long password\n" * 2, "4 digits"),
         (("gateway", "invite", "P-9", "GW-1"), None, "no plant P-9"),
         (("export", "P-9", "2026-03"), None, "no signed month"),
         (("plant", "add", "/nowhere.toml"), None, "cannot read"),

@@ -20,7 +20,7 @@ from evidence.encoding import jcs, strict_json, time_text
 from evidence.statement import sign
 from sync import PushItem, Status
 from tests.webapp import views_world as world
-from webapp import create_app, drafts, reports, store_contents
+from webapp import administration, create_app, drafts, reports, store_contents, store_logins
 from webapp.center import Center
 from webapp.charts import Point, line_chart
 from webapp.models import Content, Draft
@@ -234,6 +234,40 @@ def test_too_many_logins_are_told_to_wait(tmp_path: Path) -> None:
     answers = [client.post("/login", data=data, environ_base={"REMOTE_ADDR": "192.0.2.77"}) for _ in range(4)]
     assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
     assert "Wait a minute" in answers[-1].text
+
+
+@pytest.mark.parametrize("limit", ["login_failures_of_account", "login_failures_of_address"])
+def test_failed_logins_count_for_all_workers_and_after_a_restart(tmp_path: Path, limit: str) -> None:
+    center = world.copy_center(tmp_path)
+    settings = center.settings.model_copy(
+        update={"limits": center.settings.limits.model_copy(update={"login_per_minute": 1000, limit: 3})}
+    )
+
+    def attempt(password: str, number: int) -> int:
+        client = create_app(settings, center=Center.open(settings)).test_client()
+        found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', client.get("/login").text)
+        assert found is not None
+        data = {"csrf_token": found[1], "name": "li.na", "password": password}
+        if "address" in limit and password == "wrong":
+            data["name"] = f"guess.{number}"
+        address = "192.0.2.77" if "address" in limit else f"192.0.2.{number}"
+        return client.post("/login", data=data, environ_base={"REMOTE_ADDR": address}).status_code
+
+    assert [attempt("wrong", number) for number in range(4)] == [401, 401, 401, 429]
+    assert attempt(world.PASSWORD, 5) == 429
+    administration.change_password(center, "li.na", world.PASSWORD)
+    assert attempt(world.PASSWORD, 6) == (429 if "address" in limit else 303)
+
+
+def test_a_login_that_succeeds_forgets_the_failures_before_it(tmp_path: Path) -> None:
+    month = Month(tmp_path, has_gateway=False)
+    with month.center.database.writing() as db:
+        for _ in range(9):
+            store_logins.note_failure(db, "li.na", "192.0.2.1", month.center.now())
+        store_logins.note_failure(db, "li.na", "192.0.2.1", month.center.now() - timedelta(minutes=16))
+    month.client("li.na")
+    with month.center.database.reading() as db:
+        assert store_logins.count_of_account(db, "li.na", month.center.now() - timedelta(days=1)) == 0
 
 
 def test_a_notice_of_the_site_stands_on_every_page(tmp_path: Path) -> None:
