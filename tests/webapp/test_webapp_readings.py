@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def hour_page(start: int) -> str:
 
 
 def test_sums_are_computed_again_from_the_readings_on_the_page(center: Center, gateway: world.TestGateway) -> None:
-    gateway.hour(world.START + timedelta(hours=1), list(VALUES), sum="999.9")
+    gateway.hour(world.START + timedelta(hours=1), list(VALUES), sum="480.7")
     fetch(center, gateway)
     assert "counts and sums computed again from them agree" in browse(center, hour_page(0))
     lie = browse(center, hour_page(1))
@@ -73,6 +74,15 @@ def test_each_click_asks_for_the_next_tiles(center: Center, monkeypatch: pytest.
             raw_readings.ask(db, world.PLANT, hour, "city", center.now())
             asked.append(len(store_readings.open_wants(db, world.GW, 100)))
     assert asked == [2, 4, 4]
+
+
+def test_long_figures_are_added_without_rounding(center: Center, gateway: world.TestGateway) -> None:
+    figures = ("1234567890123456789012345678", "0.00000000000000000001")
+    for start, value in enumerate(figures, start=1):
+        gateway.hour(world.START + timedelta(hours=start), [("ELEC.IMPORT", value, Flag.NORMAL)])
+    page = browse(center, f"{MONTH}/channels/ELEC.IMPORT?gw={world.GW}").replace("\u202f", "")
+    first = sum(Decimal(f"120.{quarter}") for quarter in range(4))
+    assert f"{int(figures[0]) + int(first)}.60000000000000000001" in page
 
 
 def test_an_hour_is_read_by_the_declaration_before_its_segment(center: Center, gateway: world.TestGateway) -> None:

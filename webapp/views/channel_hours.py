@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from accounting.exact import exact_sum
 from evidence.encoding import parse_decimal, parse_time
 from evidence.segment import entry_hour
 from evidence.statement import parse_envelope
@@ -74,7 +75,7 @@ class ChannelDay:
     @property
     def amount(self) -> Decimal | None:
         """Exact sum of the hours' amounts."""
-        return _sum(hour.amount for hour in self.hours)
+        return total_of(hour.amount for hour in self.hours)
 
     @property
     def has_gap(self) -> bool:
@@ -114,7 +115,7 @@ def _hour(start: datetime, segments: Sequence[SegmentRef]) -> ChannelHour:
         start=start,
         n=sum(entry["n"] for entry in entries),
         valid=sum(entry["valid"] for entry in entries),
-        amount=_sum(_amount(entry) for entry in entries),
+        amount=total_of(_amount(entry) for entry in entries),
         low=min(lows, default=None),
         high=max(highs, default=None),
         has_gap=any(entry.get("gap", False) for entry in entries),
@@ -127,6 +128,7 @@ def _amount(entry: Mapping[str, Any]) -> Decimal | None:
     return None if text is None else parse_decimal(text)
 
 
-def _sum(values: Iterable[Decimal | None]) -> Decimal | None:
+def total_of(values: Iterable[Decimal | None]) -> Decimal | None:
+    """Add what there is without rounding; None when there is nothing."""
     numbers = [value for value in values if value is not None]
-    return sum(numbers[1:], numbers[0]) if numbers else None
+    return exact_sum(numbers) if numbers else None

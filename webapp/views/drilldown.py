@@ -21,7 +21,7 @@ from webapp.center import current_center
 from webapp.models import Plant
 from webapp.views import raw_readings
 from webapp.views.access import account, is_fragment, plant_of
-from webapp.views.channel_hours import ChannelHour, days_of, hours_of
+from webapp.views.channel_hours import ChannelHour, days_of, hours_of, total_of
 from webapp.views.declared_channel import declared_in
 from webapp.views.plan_names import channel_names
 
@@ -39,14 +39,13 @@ def channel(plant: str, period: str, channel: str) -> ResponseReturnValue:
         hours = _hours(db, row, period, channel, gw)
         days = days_of(hours, zone)
         chosen = _day(request.args.get("day"))
-        amounts = [day.amount for day in days if day.amount is not None]
         return render_template(
             "months/channel.html",
             **_common(db, row, period, channel, gw, hours),
             days=days,
             chosen=chosen,
             hours=next((day.hours for day in days if day.day == chosen), []),
-            total=sum(amounts[1:], amounts[0]) if amounts else None,
+            total=total_of(day.amount for day in days),
             total_hours=len(hours),
             total_n=sum(hour.n for hour in hours),
         )
