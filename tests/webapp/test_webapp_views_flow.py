@@ -116,6 +116,21 @@ def test_a_returned_month_says_why_and_may_be_declared_again(tmp_path: Path) -> 
     assert "returned for correction" in queue
 
 
+def test_a_rejected_month_is_declared_anew_like_a_returned_one(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    month.review("city", "reject", "the meter was bypassed")
+    client = month.client("li.na")
+    page = client.get(MONTH).text
+    assert "the meter was bypassed" in page
+    assert "Your turn: check the figures" in page
+    assert "settled" not in page
+    assert "&#34;rev&#34;:2" in client.get(f"{MONTH}/declare").text
+    queue = month.client("city").get("/review?show=open").text
+    assert "rejected; to be declared anew" in queue
+    assert "technician" in queue
+
+
 def test_a_query_keeps_the_turn_with_the_reviewer(tmp_path: Path) -> None:
     month = Month(tmp_path)
     month.declare()

@@ -230,7 +230,7 @@ def _turns(view: MonthView, person: Account) -> Iterator[Turn]:
     if not view.has_ended:
         yield Turn(_("The month is still running; it can be declared when it has ended."))
         return
-    if status in ("draft", "open", "returned") and person.role == TECHNICIAN:
+    if status in ("draft", "open", "returned", "rejected") and person.role == TECHNICIAN:
         yield Turn(
             _("Your turn: check the figures and declare them."),
             "warn",

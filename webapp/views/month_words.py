@@ -17,7 +17,7 @@ STATES: Mapping[str, tuple[LazyString, str]] = {
     "approved_city": (_("waits for province review"), "now"),
     "approved_province": (_("approved"), "good"),
     "returned": (_("returned for correction"), "bad"),
-    "rejected": (_("rejected"), "bad"),
+    "rejected": (_("rejected; to be declared anew"), "bad"),
 }
 """Words and kind of tag for each status of `month_rules.STATUSES`, and for a month without any."""
 
@@ -29,9 +29,10 @@ TURNS: Mapping[str, LazyString] = {
     "signed": _("city reviewer"),
     "approved_city": _("province reviewer"),
     "returned": _("technician"),
+    "rejected": _("technician"),
 }
 
-SETTLED = ("approved_province", "rejected")
+SETTLED = ("approved_province",)
 
 
 def prepare(app: Flask) -> None:
