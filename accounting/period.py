@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from accounting.errors import PeriodError
+from evidence.encoding import FIRST_YEAR, LAST_YEAR
 from evidence.segment import HOUR
 
 _PERIOD = re.compile(r"([0-9]{4})-(0[1-9]|1[0-2])\Z", re.ASCII)
@@ -61,11 +62,14 @@ def month_of(period: str, zone: ZoneInfo) -> Month:
     """Return the month of a period text.
 
     Raises:
-        PeriodError: not `YYYY-MM`.
+        PeriodError: not `YYYY-MM`, or of a year that no evidence can be of.
     """
     match = _PERIOD.match(period)
-    if match is None or match[1] == "0000" or period == "9999-12":
-        raise PeriodError(f"{period!r} is no month; write YYYY-MM", f"“{period}”不是月份，请写成 YYYY-MM")
+    if match is None or not FIRST_YEAR <= int(match[1]) <= LAST_YEAR:
+        raise PeriodError(
+            f"{period!r} is no month; write YYYY-MM, from {FIRST_YEAR} to {LAST_YEAR}",
+            f"“{period}”不是月份，请写成 YYYY-MM，年份在 {FIRST_YEAR} 至 {LAST_YEAR} 之间",
+        )
     year, month = int(match[1]), int(match[2])
     following = (year + 1, 1) if month == 12 else (year, month + 1)
     start = datetime(year, month, 1, tzinfo=zone).astimezone(UTC)

@@ -77,6 +77,10 @@ def verify_recomputed(bundle: Bundle, trust: Trust, now: datetime) -> Report:
     findings = list(report.findings)
     try:
         for month in recompute(bundle):
+            plant = trust.registry.plant(month.month.plant)
+            if month.body is not None and (zone := strict_json(month.body)["zone"]) != plant.zone:
+                detail = f"the plan counts in {zone}, the plant is registered in {plant.zone}"
+                findings.append(Finding.of(EvidenceError(Code.AGGREGATE_MISMATCH, detail, month.sid)))
             if not month.same:
                 detail = f"the body does not follow from the statements: {month.detail}"
                 findings.append(Finding.of(EvidenceError(Code.AGGREGATE_MISMATCH, detail, month.sid)))

@@ -25,6 +25,8 @@ _NAMES = re.compile(
     r"|readings/[1-9][0-9]{0,8}-(?:0|[1-9][0-9]{0,15})\.json|sm2/[0-9a-f]{64}\.sm2|index\.json)\Z",
     re.ASCII,
 )
+_LOCAL_HEADER, _CENTRAL_HEADER, _END_RECORD = 30, 46, 22
+"""Sizes in bytes of a zip file's records without names (APPNOTE 4.3)."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
@@ -77,7 +79,9 @@ def read_bundle(source: BinaryIO) -> Bundle:
     """
     try:
         with zipfile.ZipFile(source) as archive:
-            files = {info.filename: _read(archive, info) for info in _checked(archive)}
+            infos = _checked(archive)
+            _check_container(archive, infos, source)
+            files = {info.filename: _read(archive, info) for info in infos}
     except (
         zipfile.BadZipFile,
         zipfile.LargeZipFile,
@@ -109,8 +113,11 @@ def _checked(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     infos = archive.infolist()
     if len(infos) > MAX_FILES:
         raise BundleError(f"{len(infos)} files, at most {MAX_FILES}")
-    if sum(info.file_size for info in infos) > MAX_BYTES:
+    unpacked, packed = sum(info.file_size for info in infos), sum(info.compress_size for info in infos)
+    if unpacked > MAX_BYTES:
         raise BundleError("more than 2 GiB unpacked")
+    if unpacked > max(_RATIO_FLOOR, MAX_RATIO * packed):
+        raise BundleError(f"packed more than {MAX_RATIO}:1")
     seen: set[str] = set()
     for info in infos:
         if not _NAMES.match(info.filename):
@@ -127,6 +134,18 @@ def _checked(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
         if info.file_size > max(_RATIO_FLOOR, MAX_RATIO * info.compress_size):
             raise BundleError(f"packed more than {MAX_RATIO}:1: {info.filename[:80]}")
     return infos
+
+
+def _check_container(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], source: BinaryIO) -> None:
+    """Insist that the archive is its files and nothing else, so that every reader of zip files sees the same."""
+    position = 0
+    for info in sorted(infos, key=lambda info: info.header_offset):
+        if info.header_offset != position or info.extra or info.comment:
+            raise BundleError(f"bytes between the files, or beside them: {info.filename[:80]}")
+        position += _LOCAL_HEADER + len(info.filename.encode("utf-8")) + info.compress_size
+    directory = sum(_CENTRAL_HEADER + len(info.filename.encode("utf-8")) for info in infos)
+    if archive.comment or source.seek(0, io.SEEK_END) != position + directory + _END_RECORD:
+        raise BundleError("bytes before or after the archive, or a comment in it")
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

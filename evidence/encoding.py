@@ -19,6 +19,8 @@ from evidence.errors import Code, EvidenceError
 
 MAX_DEPTH = 16
 """Deepest nesting of a signed JSON value."""
+FIRST_YEAR, LAST_YEAR = 2000, 2199
+"""Years that a time in evidence can lie in; others come from clocks that were never set."""
 MAX_SAFE_INTEGER = 2**53 - 1
 """Largest integer that every JSON reader keeps exactly (RFC 7493 s2.2)."""
 
@@ -130,7 +132,8 @@ def time_text(moment: datetime) -> str:
     if moment.tzinfo is None:
         raise ValueError("a naive time has no place in evidence")
     utc = moment.astimezone(UTC)
-    return f"{utc:%Y-%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    # strftime leaves the year unpadded below 1000 on some systems.
+    return f"{utc.year:04d}-{utc:%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
 
 
 def parse_time(text: str) -> datetime:

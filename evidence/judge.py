@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from evidence.encoding import FIRST_YEAR, LAST_YEAR
 from evidence.reading import Flag, Reading
 from evidence.segment import Baseline
 from evidence.totaliser import StepKind, Totaliser, judge_step
@@ -28,6 +29,12 @@ class Limits:
 
 def judge(reading: Reading, limits: Limits, now: datetime) -> Reading:
     """Return the reading with the flag and reason that its value and time deserve."""
+    if not FIRST_YEAR <= reading.time.year <= LAST_YEAR:
+        # It has no hour of its own; it is kept with the hour in which it came, and the device's own text beside it.
+        said = reading.device_time or reading.time.isoformat()
+        reading = replace(
+            reading, time=reading.received, device_time=said, flag=Flag.FAULT, reason="Q04 impossible time"
+        )
     if reading.value is not None and not is_recordable(reading.value):
         return replace(reading, value=None, flag=Flag.FAULT, reason="Q15 number too long to record")
     if reading.flag is not Flag.NORMAL or reading.value is None:

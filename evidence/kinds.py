@@ -8,11 +8,12 @@ Who may sign a kind stands in ``roles.py``; what a statement must agree with, in
 import re
 from collections.abc import Mapping
 from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from evidence.encoding import parse_decimal, parse_time
+from evidence.encoding import FIRST_YEAR, LAST_YEAR, parse_decimal, parse_time
 from evidence.errors import Code, EvidenceError
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*\Z", re.ASCII)
@@ -35,12 +36,18 @@ def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
 
 def _time(text: str) -> str:
     parse_time(text)
+    return _year(text)
+
+
+def _year(text: str) -> str:
+    if not FIRST_YEAR <= int(text[:4]) <= LAST_YEAR:
+        raise ValueError(f"the year is not within {FIRST_YEAR} and {LAST_YEAR}")
     return text
 
 
 def _day(text: str) -> str:
     date.fromisoformat(text)
-    return text
+    return _year(text)
 
 
 def _decimal(text: str) -> str:
@@ -55,7 +62,7 @@ PlantId = Annotated[
 ]
 Sid = Annotated[str, _matching(_HEX64, "64 hexadecimal characters")]
 Kid = Annotated[str, _matching(_KID, "a key thumbprint")]
-Period = Annotated[str, _matching(_PERIOD, "a month YYYY-MM")]
+Period = Annotated[str, _matching(_PERIOD, "a month YYYY-MM"), AfterValidator(_year)]
 Day = Annotated[str, _matching(_DAY, "a day YYYY-MM-DD"), AfterValidator(_day)]
 Time = Annotated[str, AfterValidator(_time)]
 Number = Annotated[str, Field(max_length=64), AfterValidator(_decimal)]
@@ -141,6 +148,22 @@ class ChannelEntry(_Closed):
     use: Number | None = None
     gap: Literal[True] | None = None
 
+    @model_validator(mode="after")
+    def _figures_can_be_true(self) -> "ChannelEntry":
+        if self.valid > self.n:
+            raise ValueError("more valid readings than readings")
+        sums, uses = (self.sum, self.min, self.max), (self.first, self.last, self.use)
+        for group in (sums, uses):
+            if any(figure is not None for figure in group) and (None in group or not self.valid):
+                raise ValueError("sum, min and max, or first, last and use, come together and from valid readings")
+        if self.sum is not None and self.min is not None and self.max is not None:
+            total, low, high = (Decimal(figure) for figure in (self.sum, self.min, self.max))
+            if not low <= high or not low * self.valid <= total <= high * self.valid:
+                raise ValueError("sum, min and max contradict each other")
+        if self.use is not None and Decimal(self.use) < 0:
+            raise ValueError("use is negative")
+        return self
+
 
 class Segment(_Device):
     """An hour of readings, committed to by the gateway's tree."""
@@ -156,6 +179,10 @@ class Segment(_Device):
             raise ValueError("tree range is empty")
         if self.span[1] <= self.span[0]:
             raise ValueError("span is empty")
+        if sum(entry.n for entry in self.ch) != self.tree.end - self.tree.start:
+            raise ValueError("the entries do not count the readings of the tree range")
+        if len({(entry.id, entry.hour) for entry in self.ch}) != len(self.ch):
+            raise ValueError("two entries of one channel and hour")
         return self
 
 

@@ -81,6 +81,11 @@ class KeyEntry:
             EvidenceError: ``ENCODING`` or ``SCHEMA``.
         """
         try:
+            until = entry.get("until")
+            if until is not None and (not isinstance(until, int) or isinstance(until, bool)):
+                raise TypeError("until is not a log index")
+            if not isinstance(entry.get("region", ""), str):
+                raise TypeError("region is not a text")
             read = cls(
                 kid=entry["kid"],
                 jwk=dict(entry["jwk"]),
@@ -91,7 +96,7 @@ class KeyEntry:
                 region=entry.get("region"),
                 custody=entry["custody"],
                 from_index=int(entry["from"]),
-                until_index=entry.get("until"),
+                until_index=until,
                 reason=entry.get("reason"),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -153,7 +158,9 @@ class Registry:
             EvidenceError: ``SCHEMA`` or ``ENCODING``.
         """
         try:
-            plants = [PlantEntry(entry["id"], _zone(entry["zone"]), entry["region"]) for entry in value["plants"]]
+            plants = [
+                PlantEntry(str(entry["id"]), _zone(entry["zone"]), str(entry["region"])) for entry in value["plants"]
+            ]
             keys = [KeyEntry.from_json(entry) for entry in value["keys"]]
         except (KeyError, TypeError) as error:
             raise EvidenceError(Code.SCHEMA, f"a registry is malformed: {error!r}") from error

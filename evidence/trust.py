@@ -55,6 +55,10 @@ class Trust:
         try:
             if value["v"] != 1:
                 raise EvidenceError(Code.SCHEMA, f"trust file of version {value['v']!r}")
+            if not 0 <= int(value["quorum"]) <= len(value["witnesses"]) or int(value["size"]) < 0:
+                raise EvidenceError(Code.SCHEMA, "quorum or size of the trust file is impossible")
+            if not parse_time(value["issued"]) < parse_time(value["expires"]):
+                raise EvidenceError(Code.SCHEMA, "the trust file expires before it was issued")
             return cls(
                 log=NoteKey.parse(value["log"]),
                 registry=Registry.from_json(value["registry"]),

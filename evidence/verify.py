@@ -25,11 +25,15 @@ from evidence.verify_month import (
     Signed,
     check_chain,
     check_contents,
+    check_cover,
     check_declares,
+    check_hours,
+    check_order,
     check_reviews,
     check_sums,
     months_in_question,
     newest_revision,
+    units_changed,
 )
 from evidence.verify_statement import verify_logged, verify_statement
 
@@ -120,6 +124,11 @@ def _check_month(
         segments += check_chain(cover, device, findings)
     declares = {one.sid: one for one in ours if one.statement.kind == "declare"}
     check_declares(month, declares, findings)
+    check_order(month, declares, findings)
+    declaring = [declares[sid] for sid in month.payload["declared"] if sid in declares]
+    check_cover(month, ours, declaring[0].index if declaring else None, zone, findings)
+    for segment in segments:
+        check_hours(segment, zone, findings)
     check_contents(month, content, findings)
     for one in ours:
         if one.statement.kind in ("ledger", "lab"):
@@ -128,9 +137,10 @@ def _check_month(
     if first["name"] != BODY:
         findings.add(Code.DECLARE_MISMATCH, f"the first subject is {first['name']}, not {BODY}", month.sid)
     elif first["sha256"] in content:
-        check_sums(month, segments, content[first["sha256"]], zone, findings)
+        changed = units_changed(one.payload for one in ours if one.statement.kind == "event")
+        check_sums(month, segments, content[first["sha256"]], zone, findings, changed)
     reviews = [one for one in ours if one.statement.kind == "review"]
-    decisions = check_reviews(month, reviews, findings)
+    decisions = check_reviews(month, reviews, findings, {one.signer.owner_id for one in declaring})
     subject.update(plant=plant.id, period=month.payload["period"], rev=str(month.payload["rev"]), month=month.sid)
     subject.update(dict(decisions.items()))
 

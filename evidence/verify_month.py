@@ -5,19 +5,19 @@ statements by the accounting rules is a recomputation and belongs to ``accountin
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, localcontext
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from evidence.encoding import canonical_json, parse_decimal, parse_time
+from evidence.encoding import canonical_json, parse_decimal, parse_time, time_text
 from evidence.errors import Code, EvidenceError
 from evidence.registry import KeyEntry
 from evidence.roles import APPROVING_LEVELS, REVIEW_LEVELS
-from evidence.segment import EXACT, entry_hour
+from evidence.segment import EXACT, entry_hour, hour_of
 from evidence.statement import Statement
-from evidence.verdict import Findings
+from evidence.verdict import Findings, Verdict
 
 BODY = "body.json"
 
@@ -121,6 +121,59 @@ def _check_link(before: Signed, after: Signed, findings: Findings) -> None:
         findings.add(Code.ANCHOR_STALE, "the anchor fell behind that of the statement before", after.sid)
 
 
+def check_cover(
+    month: Signed, ours: Sequence[Signed], declared_at: int | None, zone: ZoneInfo, findings: Findings
+) -> None:
+    """Check that the cover names no segment twice and leaves none out that was logged before the month was declared.
+
+    Segments that came later are a supplement: they change nothing that was declared.
+    """
+    covers = month.payload["cover"]
+    if len({(cover["gw"], cover["epoch"]) for cover in covers}) != len(covers):
+        findings.add(Code.RANGE_OVERLAP, "the cover names one gateway and epoch twice", month.sid)
+    ranges = {(cover["gw"], cover["epoch"]): (cover["start"], cover["end"]) for cover in covers}
+    for one in ours:
+        if one.statement.kind != "segment" or one.index is None or declared_at is None or one.index > declared_at:
+            continue
+        start, end = ranges.get((one.payload["gw"], one.payload["epoch"]), (0, 0))
+        tree = one.payload["tree"]
+        is_covered = start <= tree["start"] and tree["end"] <= end
+        if not is_covered and _speaks_of(one, month.payload["period"], zone):
+            findings.add(Code.SEGMENT_MISSING, "the cover leaves out a segment of the month", one.sid, Verdict.INVALID)
+
+
+def check_hours(segment: Signed, zone: ZoneInfo, findings: Findings) -> None:
+    """Check that each entry speaks of a whole hour of the plant's zone."""
+    for entry in segment.payload["ch"]:
+        hour = parse_time(entry_hour(entry, segment.payload["span"], zone))
+        if hour_of(hour, zone) != hour:
+            findings.add(Code.SCHEMA, f"{entry['id']}: {time_text(hour)} is not the start of an hour", segment.sid)
+
+
+def _speaks_of(segment: Signed, period: str, zone: ZoneInfo) -> bool:
+    hours = (parse_time(entry_hour(entry, segment.payload["span"], zone)) for entry in segment.payload["ch"])
+    return any(f"{hour.astimezone(zone):%Y-%m}" == period for hour in hours)
+
+
+def check_order(month: Signed, declares: Mapping[str, Signed], findings: Findings) -> None:
+    """Check that the log took technician, responsible person and month in this order."""
+    places = [(sid, declares[sid].index) for sid in month.payload["declared"] if sid in declares]
+    places.append((month.sid, month.index))
+    for (_, before), (sid, after) in itertools.pairwise(places):
+        if before is not None and after is not None and before > after:
+            findings.add(Code.DECLARE_ORDER, "logged before what it stands on", sid)
+
+
+def units_changed(events: Iterable[Mapping[str, Any]]) -> frozenset[tuple[str, str]]:
+    """Return the (gateway, channel) pairs that were declared with more than one unit or kind."""
+    seen: dict[tuple[str, str], set[tuple[str, str]]] = {}
+    for event in events:
+        if event["type"] == "config":
+            data = event["data"]
+            seen.setdefault((event["gw"], data["channel"]), set()).add((data["unit"], data["kind"]))
+    return frozenset(key for key, measures in seen.items() if len(measures) > 1)
+
+
 def check_declares(month: Signed, declares: Mapping[str, Signed], findings: Findings) -> None:
     """Check that technician and responsible person declared exactly what the month says."""
     sids = month.payload["declared"]
@@ -153,8 +206,18 @@ def check_contents(owner: Signed, content: Mapping[str, bytes], findings: Findin
             )
 
 
-def check_sums(month: Signed, segments: Sequence[Signed], body: bytes, zone: ZoneInfo, findings: Findings) -> None:
-    """Check that the channels of the body are the sums of the segments' entries."""
+def check_sums(
+    month: Signed,
+    segments: Sequence[Signed],
+    body: bytes,
+    zone: ZoneInfo,
+    findings: Findings,
+    changed: frozenset[tuple[str, str]] = frozenset(),
+) -> None:
+    """Check that the channels of the body are the sums of the segments' entries.
+
+    Of channels in ``changed``, whose unit or kind did not stay the same, only the counts can be compared here.
+    """
     try:
         stated = canonical_json(body)
         channels = {(entry["gw"], entry["id"]): entry for entry in stated["channels"]}
@@ -168,7 +231,11 @@ def check_sums(month: Signed, segments: Sequence[Signed], body: bytes, zone: Zon
     sums = channel_sums(segments, month.payload["period"], zone)
     for key in sorted(set(sums) | set(channels)):
         counted, entry = sums.get(key), channels.get(key)
-        if counted is None or entry is None or not counted.agrees(entry):
+        if counted is not None and entry is not None and key in changed:
+            agrees = (entry.get("n"), entry.get("valid")) == (counted.n, counted.valid)
+        else:
+            agrees = counted is not None and entry is not None and counted.agrees(entry)
+        if not agrees:
             findings.add(
                 Code.AGGREGATE_MISMATCH, f"channel {key[1]} of {key[0]} is not the sum of its hours", month.sid
             )
@@ -216,21 +283,28 @@ def channel_sums(segments: Sequence[Signed], period: str, zone: ZoneInfo) -> dic
     return totals
 
 
-def check_reviews(month: Signed, reviews: Sequence[Signed], findings: Findings) -> dict[str, str]:
-    """Check the line of reviews of a month; return the decision that stands at each level."""
+def check_reviews(
+    month: Signed, reviews: Sequence[Signed], findings: Findings, declarers: Iterable[str] = ()
+) -> dict[str, str]:
+    """Check the line of reviews of a month; return the decision that stands at each level.
+
+    ``declarers`` are the owners of the declaring keys, who may not review their own month.
+    """
     standing: dict[str, Signed] = {}
     ordered = sorted(reviews, key=lambda review: (review.index is None, review.index or 0, review.sid))
     for review in ordered:
         if review.payload["subject"] == month.sid:
             standing[review.payload["level"]] = review
     previous = month
-    people: dict[str, str] = {}
+    people: dict[str, str] = dict.fromkeys(declarers, "plant")
     for level in APPROVING_LEVELS:
         here = standing.get(level)
         if here is None or here.payload["decision"] != "approve" or here.payload["after"] != previous.sid:
             said = "no approval" if here is None else f"{here.payload['decision']!r}, or approved out of order,"
             findings.add(Code.NOT_APPROVED, f"{said} at {level} level for this revision", month.sid)
             break
+        if here.index is not None and previous.index is not None and here.index < previous.index:
+            findings.add(Code.NOT_APPROVED, f"{level} decided before what it decides on was logged", here.sid)
         if here.signer.owner_id in people:
             findings.add(Code.SEPARATION_OF_DUTY, f"one person at {people[here.signer.owner_id]} and {level}", here.sid)
         people[here.signer.owner_id] = level

@@ -207,10 +207,10 @@ def test_subject_of_a_captured_value_decides_where_the_plan_names_it() -> None:
 def test_change_of_unit_within_a_month_is_converted_and_reported() -> None:
     chain = Chain()
     chain.config("ELEC.IMPORT", "kWh", "interval")
-    chain.segment(MARCH, [{"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": "1500.5", "min": "1", "max": "1"}])
+    chain.segment(MARCH, [{"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": "1500.5", "min": "1500.5", "max": "1500.5"}])
     chain.config("ELEC.IMPORT", "MWh", "interval", serial="new")
     hour = MARCH + timedelta(hours=1)
-    chain.segment(hour, [{"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": "2.25", "min": "1", "max": "1"}])
+    chain.segment(hour, [{"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": "2.25", "min": "2.25", "max": "2.25"}])
     body = composed(chain.statements)
     channel = entry(body, "channels", "ELEC.IMPORT")
     assert (channel["sum"], channel["unit"], channel["serial"]) == ("3.7505", "MWh", "new")
@@ -249,7 +249,8 @@ def test_same_channel_at_two_gateways_must_be_told_apart() -> None:
     chains = [Chain("GW-1"), Chain("GW-2")]
     for n, chain in enumerate(chains):
         chain.config("ELEC.IMPORT", "kWh", "interval")
-        chain.segment(MARCH, [{"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": f"{n + 1}5", "min": "5", "max": "5"}])
+        value = f"{n + 1}5"
+        chain.segment(MARCH, [{"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": value, "min": value, "max": value}])
     both = [*chains[0].statements, *chains[1].statements]
     assert "CHANNEL_AMBIGUOUS" in codes(composed(both))
     plan = copy.deepcopy(PLAN)

@@ -4,15 +4,17 @@ import io
 import zipfile
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from evidence_world import NOW, World, indexed, seed
 
 from evidence.bundle import read_bundle, write_bundle
+from evidence.encoding import sha256_hex
 from evidence.errors import BundleError, Code, EvidenceError
 from evidence.keys import SigningKey
-from evidence.statement import sign
+from evidence.statement import parse_envelope, sign
 from evidence.trust import Trust
 from evidence.verdict import Report, Verdict
 from evidence.verify import verify_bundle
@@ -91,8 +93,6 @@ def test_dropped_statement_is_missed(approved: World, kind: str, expected: Code)
 
 
 def decoded(jws: bytes) -> bytes:
-    from evidence.statement import parse_envelope
-
     return repr(dict(parse_envelope(jws.decode()).payload)).replace("'", '"').encode()
 
 
@@ -111,8 +111,6 @@ def test_missing_and_extra_contents(approved: World) -> None:
         rest = {name: data for name, data in bundle.content.items() if name != digest}
         report = verify_bundle(indexed(replace(bundle, content=rest)), approved.trust(), NOW)
         assert codes(report) == {Code.CONTENT_MISSING}
-    from evidence.encoding import sha256_hex
-
     extra = {**bundle.content, sha256_hex(b"x"): b"x"}
     report = verify_bundle(indexed(replace(bundle, content=extra)), approved.trust(), NOW)
     assert codes(report) == {Code.CONTENT_EXTRA}
@@ -178,7 +176,7 @@ def test_segment_that_is_disclosed_whole_is_recomputed(approved: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "lie", [{"sum": "99"}, {"max": "99"}, {"valid": 3}, {"n": 5}, {"hour": "2026-02-28T15:00:00.000Z"}]
+    "lie", [{"sum": "8.00"}, {"max": "99"}, {"min": "0.1"}, {"valid": 3}, {"hour": "2026-02-28T15:00:00.000Z"}]
 )
 def test_gateway_that_lies_about_its_own_readings_is_caught_by_them(lie: dict[str, Any]) -> None:
     world = World()
@@ -200,6 +198,110 @@ def test_trust_file_with_a_time_zone_that_does_not_exist_is_refused(approved: Wo
     trust = approved.trust().to_json()
     trust["registry"]["plants"][0]["zone"] = "Asia/Nowhere"
     with pytest.raises(EvidenceError, match="Asia/Nowhere"):
+        Trust.from_json(trust)
+
+
+@pytest.mark.parametrize(
+    ("cut", "code"),
+    [
+        (lambda cover: [*cover, *cover], Code.RANGE_OVERLAP),
+        (lambda cover: [], Code.SEGMENT_MISSING),
+    ],
+)
+def test_cover_that_repeats_or_leaves_out_segments(world: World, cut: Any, code: Code) -> None:
+    world.approve(world.close_month(cover=cut(world.cover())))
+    assert code in codes(verify(world))
+    assert verify(world).verdict is Verdict.INVALID
+
+
+def test_cover_of_the_first_half_leaves_out_the_second(world: World) -> None:
+    segments = world.segments
+    world.segments = segments[:2]
+    half = world.cover()
+    valid = [str(leaf.value) for leaf in world.leaves[:8]]
+    world.edit_body = lambda body: body.update(
+        cover=half, channels=[{**body["channels"][0], "n": 8, "valid": 8, "sum": str(sum(map(Decimal, valid)))}]
+    )
+    month = world.close_month(cover=half)
+    world.segments = segments
+    world.approve(month)
+    report = verify(world)
+    assert {(one.code, one.grade) for one in report.findings} == {(Code.SEGMENT_MISSING, Verdict.INVALID)}
+
+
+def test_segment_that_came_after_the_declaration_is_a_supplement(world: World) -> None:
+    month = world.close_month()
+    world.read_hour(1, ["9.5"])
+    world.seal(1)
+    world.segments.pop()
+    world.approve(month)
+    assert verify(world).verdict is Verdict.VALID
+
+
+def test_hour_that_does_not_start_on_the_hour() -> None:
+    world = World()
+    world.edit_entries = lambda entries: entries[0].update(hour="2026-02-28T16:01:00.000Z")
+    world.run_hours(2)
+    world.approve(world.close_month())
+    assert Code.SCHEMA in codes(verify(world))
+
+
+def test_declarer_may_not_review_the_month(world: World) -> None:
+    for position, entry in enumerate(world.entries):
+        if "city" in entry.roles:
+            world.entries[position] = replace(entry, owner_id="li")
+    world.approve(world.close_month())
+    assert codes(verify(world)) == {Code.SEPARATION_OF_DUTY}
+
+
+def test_month_logged_before_its_declarations(world: World) -> None:
+    world.approve(world.close_month())
+    kinds = [world_kind(jws) for jws in world.log]
+    first = kinds.index("declare")
+    world.log[first : first + 3] = [world.log[first + 2], world.log[first], world.log[first + 1]]
+    assert Code.DECLARE_ORDER in codes(verify(world))
+
+
+def world_kind(jws: str) -> str:
+    return str(parse_envelope(jws).payload["kind"])
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda data: b"junk" + data,
+        lambda data: data + b"junk",
+        lambda data: data + data,
+        lambda data: data[:-2] + b"\x01\x00!",
+    ],
+)
+def test_bundle_holds_nothing_but_its_files(approved: World, around: Any) -> None:
+    data = write_bundle(approved.pack())
+    with pytest.raises(BundleError):
+        read_bundle(io.BytesIO(around(data)))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"quorum": 1},
+        {"quorum": -1},
+        {"size": -1},
+        {"expires": "2001-01-01T00:00:00.000Z"},
+        {"issued": "soon"},
+        {"v": 2},
+    ],
+)
+def test_impossible_trust_file_is_refused(approved: World, change: dict[str, Any]) -> None:
+    with pytest.raises(EvidenceError):
+        Trust.from_json({**approved.trust().to_json(), **change})
+
+
+@pytest.mark.parametrize("change", [{"until": "9"}, {"region": None}, {"roles": None}, {"jwk": {}}, {"kid": "x"}])
+def test_impossible_registry_entry_is_refused(approved: World, change: dict[str, Any]) -> None:
+    trust = approved.trust().to_json()
+    trust["registry"]["keys"][0].update(change)
+    with pytest.raises(EvidenceError):
         Trust.from_json(trust)
 
 

@@ -235,3 +235,11 @@ def test_total_polled_at_any_rhythm_is_sealed_without_rounding(pauses: list[int]
         leaves.append(Leaf(index, time, "E", Decimal("0.1") * index, "kWh", Flag.NORMAL))
     entries, _ = summarise(leaves, {"E": TOTAL}, T0, ZONE, {})
     assert sum(parse_decimal(entry["use"]) for entry in entries) == Decimal("0.1") * (len(pauses) - 1)
+
+
+def test_reading_of_an_impossible_time_stays_with_the_hour_in_which_it_came() -> None:
+    said = replace(reading("5"), time=datetime(1, 1, 2, tzinfo=UTC))
+    judged = judge(said, Limits(), T0)
+    assert (judged.time, judged.flag, judged.value) == (said.received, Flag.FAULT, Decimal(5))
+    assert judged.device_time == "0001-01-02T00:00:00+00:00"
+    assert time_text(datetime(1, 1, 2, tzinfo=UTC)) == "0001-01-02T00:00:00.000Z"
