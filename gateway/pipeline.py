@@ -74,8 +74,9 @@ class Pipeline:
     def arrival(self, reading: Reading, identity: str | None = None) -> Arrival:
         """Judge one reading and place it in its hour."""
         kind = self.judge.channels[reading.channel].kind
-        hour = hour_text(reading.time, kind, self.signer.identity.zone_info)
-        return Arrival(self.judge.judged(reading), hour, identity)
+        judged = self.judge.judged(reading)
+        # After the judgement, which moves a reading of an impossible time into the hour in which it came.
+        return Arrival(judged, hour_text(judged.time, kind, self.signer.identity.zone_info), identity)
 
     async def store(self, arrivals: Sequence[Arrival]) -> int:
         """Commit readings; return how many were new."""

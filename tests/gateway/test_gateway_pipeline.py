@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -297,3 +297,12 @@ def test_declared_channel_keeps_its_unit_and_kind(make_plant: Callable[..., Plan
     with pytest.raises(MisuseError, match="new id"):
         make_plant(SITE.replace(old, new))
     make_plant(SITE)
+
+
+def test_reading_of_an_impossible_time_is_sealed_with_the_hour_in_which_it_came(plant: Plant) -> None:
+    said = Reading("TEMP", datetime(1, 1, 2, tzinfo=UTC), Decimal(5), "degC", Flag.NORMAL, START)
+    plant.writer.call(lambda store: insert_readings(store, [plant.pipeline.arrival(said)]))
+    plant.clock.set(START + timedelta(hours=2))
+    assert plant.pipeline.seal_due(timedelta(0)).readings == 1
+    (segment,) = plant.writer.call(lambda store: own_statements(store, "segment"))
+    assert segment.payload["ch"] == [{"id": "TEMP", "n": 1, "valid": 0}]
