@@ -167,6 +167,11 @@ def abandon(store: Store, sid: str, epoch: int, detail: str) -> bool:
     )
 
 
+def given_up(store: Store) -> set[str]:
+    """Return the statements that the centre will never have."""
+    return {row["sid"] for row in store.rows("SELECT sid FROM outbox WHERE state = 'refused'")}
+
+
 def own_statements(store: Store, kind: str | None = None) -> list[Statement]:
     """Return every statement this gateway signed, or those of one kind, in order."""
     where, parameters = ("", ()) if kind is None else (" WHERE kind = ?", (kind,))

@@ -31,6 +31,7 @@ from gateway.writer import Writer
 START = "/api/v1/enrol/start"
 FINISH = "/api/v1/enrol/finish"
 _PENDING = "enrol_pending"
+_OFFERED = ("nonce", "gw", "plant", "origin", "log_vkey")
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,8 @@ class _Offer:
     plant: str
     origin: str
     log_vkey: str
+    epoch: int = 1
+    """The epoch after all that the centre knows of this gateway, whose disk may have been lost."""
 
 
 def enrol(
@@ -76,7 +79,7 @@ def enrol(
         gw=offer.gw,
         plant=offer.plant,
         zone=trust.registry.plant(offer.plant).zone,
-        epoch=1 if before is None else before.epoch + 1,
+        epoch=max(offer.epoch, 1 if before is None else before.epoch + 1),
         kid=statement.kid,
         origin=trust.origin,
         log_vkey=trust.log.text,
@@ -153,7 +156,11 @@ def _asked(uplink: Uplink, path: str, question: Mapping[str, str]) -> bytes:
 
 def _offer(answer: Mapping[str, Any]) -> _Offer:
     try:
-        return _Offer(*(str(answer[name]) for name in ("nonce", "gw", "plant", "origin", "log_vkey")))
+        epoch = answer.get("epoch", 1)
+        if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 1:
+            raise _odd("epoch is no number")
+        nonce, gw, plant, origin, log_vkey = (str(answer[name]) for name in _OFFERED)
+        return _Offer(nonce, gw, plant, origin, log_vkey, epoch)
     except KeyError as error:
         raise _odd(f"{error.args[0]} is missing") from error
 

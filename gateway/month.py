@@ -1,23 +1,27 @@
 """Sign the plant's month, once both declarations are there and the body follows from the statements.
 
-The body is recomputed from this gateway's own statements and the captured values that were logged before the
-technician declared. If one byte differs, nothing is signed and a problem stays visible until it is over.
+The body is recomputed from what this gateway and the plant's other devices signed, and the captured values that were
+logged before the technician declared. If one byte differs, nothing is signed and a problem stays visible until it is
+over. Of several gateways one signs: the first by name in the cover, and another only when that one does not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from accounting.errors import AccountingError
 from accounting.month import BODY, PARAMETERS, PLAN, compose
 from evidence.code_words import CODE_WORDS
-from evidence.encoding import sha256_hex, strict_json, time_text
+from evidence.encoding import parse_time, sha256_hex, strict_json, time_text
 from evidence.errors import EvidenceError
+from evidence.registry import Registry
+from evidence.roles import GATEWAY
 from evidence.statement import Statement
-from gateway.chain import Signer, draft, keep, own_statements
+from gateway.chain import Signer, draft, given_up, keep, own_statements
 from gateway.errors import IntegrityError, RefusedError
 from gateway.month_check import check_as_centre
 from gateway.problems import clear_problem, raise_problem
@@ -26,6 +30,9 @@ from gateway.store import Store
 from gateway.trust_store import known_trust
 
 CAPTURED = ("ledger", "lab")
+DEVICE_KINDS = ("segment", "event", "month")
+TURN = timedelta(hours=6)
+"""How long a gateway is given to sign before the next one of the plant does."""
 
 
 @dataclass(frozen=True)
@@ -81,16 +88,17 @@ def declared_months(declares: Iterable[PulledStatement]) -> list[Declared]:
 def sign_declared_months(store: Store, signer: Signer, contents: Path) -> list[Statement]:
     """Sign every month that is declared, not yet signed, and recomputes to the declared bytes."""
     signed: list[Statement] = []
-    mine = own_statements(store, "month")
-    by_period = {(one.payload["period"], one.payload["rev"]): one for one in mine}
+    known = [one for one in _statements(store) if one.kind == "month"]
+    by_period = {(one.payload["period"], one.payload["rev"]): one for one in known}
     for declared in declared_months(pulled_statements(store, "declare")):
         if (declared.period, declared.rev) in by_period:
+            clear_problem(store, declared.key)
             continue
         if not all(has_content(store, str(one["sha256"])) for one in declared.subjects[:3]):
             continue
         now = time_text(signer.clock.now())
         try:
-            statement = _sign(store, signer, contents, declared, [*mine, *signed])
+            statement = _sign(store, signer, contents, declared, [*known, *signed])
         except (RefusedError, IntegrityError) as error:
             raise_problem(store, declared.key, error.zh, error.en, now)
             continue
@@ -100,14 +108,30 @@ def sign_declared_months(store: Store, signer: Signer, contents: Path) -> list[S
             en = f"{declared.period} revision {declared.rev} would be refused by the centre: {error}; not signed"
             raise_problem(store, declared.key, zh, en, now)
             continue
-        clear_problem(store, declared.key)
-        signed.append(statement)
+        if statement is not None:
+            clear_problem(store, declared.key)
+            signed.append(statement)
     return signed
 
 
-def _sign(store: Store, signer: Signer, contents: Path, declared: Declared, months: Sequence[Statement]) -> Statement:
-    statements = _statements(store)
+def turn_of(gw: str, cover: Sequence[Mapping[str, Any]], registry: Registry) -> int:
+    """Return how many gateways sign before this one: those in the cover whose key counts, in the order of names."""
+    living = {
+        entry.owner_id for entry in registry.keys.values() if GATEWAY in entry.roles and entry.until_index is None
+    }
+    signers = sorted({str(one["gw"]) for one in cover} & living)
+    return signers.index(gw) if gw in signers else len(signers)
+
+
+def _sign(
+    store: Store, signer: Signer, contents: Path, declared: Declared, months: Sequence[Statement]
+) -> Statement | None:
+    """Sign a month; None while it is another gateway's turn."""
+    statements, registry = _statements(store), known_trust(store).registry
     body = _recomputed(store, signer, contents, declared, statements)
+    turn = turn_of(signer.identity.gw, body["cover"], registry)
+    if turn and signer.clock.now() < parse_time(declared.responsible.statement.payload["t"]) + turn * TURN:
+        return None
     before = [one for one in months if one.payload["period"] == declared.period]
     supersedes = max(before, key=lambda one: int(one.payload["rev"]), default=None)
     if (0 if supersedes is None else supersedes.payload["rev"]) != declared.rev - 1:
@@ -133,7 +157,7 @@ def _sign(store: Store, signer: Signer, contents: Path, declared: Declared, mont
         statements,
         [declared.technician.statement, declared.responsible.statement],
         months,
-        known_trust(store).registry,
+        registry,
         signer.identity,
     )
     return keep(store, month)
@@ -141,7 +165,9 @@ def _sign(store: Store, signer: Signer, contents: Path, declared: Declared, mont
 
 def _statements(store: Store) -> list[Statement]:
     """Return what a month of this plant can stand on, captured values aside."""
-    found = [*own_statements(store), *(one.statement for one in pulled_statements(store, "month"))]
+    lost = given_up(store)
+    found = [one for one in own_statements(store) if one.sid not in lost]
+    found += [one.statement for one in pulled_statements(store, *DEVICE_KINDS)]
     return list({one.sid: one for one in found}.values())
 
 

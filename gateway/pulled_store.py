@@ -10,6 +10,7 @@ from gateway.errors import IntegrityError
 from gateway.store import Store
 
 _CURSOR = "pull_next"
+_FORM = "pull_form"
 _UNVERIFIED = "pulled:"
 
 
@@ -29,6 +30,13 @@ def cursor(store: Store) -> int:
 def set_cursor(store: Store, after: int) -> None:
     """Remember the log index after which to ask next."""
     store.put(_CURSOR, str(after))
+
+
+def begin_pulling(store: Store) -> None:
+    """Ask for everything once more when an earlier program did not ask for what other devices signed."""
+    if store.get(_FORM) != "2":
+        set_cursor(store, -1)
+        store.put(_FORM, "2")
 
 
 def keep_pulled(store: Store, index: int, statement: Statement, receipt: str) -> None:

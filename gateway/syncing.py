@@ -29,6 +29,7 @@ from gateway.month import sign_declared_months
 from gateway.pipeline import Pipeline
 from gateway.problems import clear_problem, raise_problem
 from gateway.pulled_store import (
+    begin_pulling,
     content_path,
     content_stored,
     cursor,
@@ -87,6 +88,7 @@ class Syncing:
         self._jitter = random.Random()
         self._tiles = RemoteTiles(uplink)
         self._trust = self._writer.call(known_trust)
+        self._writer.call(begin_pulling)
 
     def round(self) -> RoundResult:
         """Do one round; the sender decides if pushing is due.
@@ -253,8 +255,9 @@ class Syncing:
         return pulled
 
     def _pulled_after(self, after: int) -> PullResult:
+        question = Pull(after, epoch=self._signer.identity.epoch)
         try:
-            return PullResult.from_json(self._uplink.get(PULL, Pull(after).to_query()))
+            return PullResult.from_json(self._uplink.get(PULL, question.to_query()))
         except MessageError as error:
             raise UplinkError(f"中心端的回答有误: {error}", f"the centre's answer is wrong: {error}") from error
 

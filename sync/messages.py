@@ -200,14 +200,18 @@ class PullResult:
 class Pull:
     """Ask for what was logged about the plant after log number `after` (−1: from the beginning).
 
-    As a query string it is `after=<number>&wait=<seconds>`; −1 is left out.
+    As a query string it is `after=<number>&wait=<seconds>`; −1 is left out. A gateway that says its `epoch` also gets
+    what other devices signed, and what it signed itself in earlier epochs.
     """
 
     after: int = -1
     wait: int = 0
+    epoch: int | None = None
 
     def to_query(self) -> dict[str, str]:
         query = {"wait": str(self.wait)}
+        if self.epoch is not None:
+            query["epoch"] = str(self.epoch)
         return query if self.after < 0 else {"after": str(self.after), **query}
 
 

@@ -37,13 +37,15 @@ from webapp import (
 from webapp.api_answers import answer, answer_json, handle_errors
 from webapp.center import Center, current_center
 from webapp.extensions import limiter
-from webapp.models import Gateway, LiveSample
+from webapp.models import Gateway, LiveSample, LogEntry
 from webapp.request_signatures import RequestRefusedError, SignedMessage, Signer, verify_request
 
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 handle_errors(blueprint)
 
 PULLED_KINDS = ("declare", "review", "ledger", "lab", "month")
+DEVICE_KINDS = ("segment", "event")
+"""What a gateway needs of the other devices of its plant, to recompute a month that stands on all of them."""
 PULL_ITEMS = 200
 WANTS = 50
 LIVE_KEPT = timedelta(hours=48)
@@ -117,10 +119,12 @@ def enrol_start() -> Response:
     invitation = enrolment.start(center, code)
     with center.database.reading() as session:
         plan = store_contents.data(session, invitation.plant.id, invitation.plant.plan_sha256) or b"{}"
+        epoch = store_plants.newest_epoch(session, invitation.gw) + 1
     return answer_json(
         {
             "nonce": invitation.nonce,
             "gw": invitation.gw,
+            "epoch": epoch,
             "plant": invitation.plant.id,
             "plan": strict_json(plan),
             "origin": center.log.origin,
@@ -167,8 +171,7 @@ def pull() -> Response:
     after = request.args.get("after", -1, type=int)
     with center.database.reading() as session:
         size = store_log.size_of(session)
-        rows = store_log.plant_entries(session, g.gateway.plant, kinds=PULLED_KINDS, after=after, limit=PULL_ITEMS)
-        rows = [row for row in rows if row.idx < size]
+        rows = [row for row in _pulled_rows(session, after) if row.idx < size]
         receipts = center.log.receipts(session, [row.idx for row in rows])
         items = tuple(
             PulledItem(row.idx, row.jws, receipt.to_text()) for row, receipt in zip(rows, receipts, strict=True)
@@ -189,6 +192,16 @@ def pull() -> Response:
 
 
 # --- contents --------------------------------------------------------------------------------------
+
+
+def _pulled_rows(session: Session, after: int) -> list[LogEntry]:
+    plant, epoch = g.gateway.plant, request.args.get("epoch", type=int)
+    rows = store_log.plant_entries(session, plant, kinds=PULLED_KINDS, after=after, limit=PULL_ITEMS)
+    if epoch is not None:
+        rows += store_log.device_entries_of_others(
+            session, plant, g.gateway.id, epoch, kinds=DEVICE_KINDS, after=after, limit=PULL_ITEMS
+        )
+    return sorted(rows, key=lambda row: row.idx)[:PULL_ITEMS]
 
 
 @blueprint.get("/content/<sha256>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from webapp.models import CheckpointRow, EntryPeriod, LogEntry, LogHead
@@ -88,6 +88,24 @@ def plant_entries(
     query = (
         select(LogEntry)
         .where(LogEntry.plant == plant, LogEntry.kind.in_(kinds), LogEntry.idx > after)
+        .order_by(LogEntry.idx)
+        .limit(limit)
+    )
+    return list(session.scalars(query))
+
+
+def device_entries_of_others(
+    session: Session, plant: str, gw: str, epoch: int, *, kinds: Sequence[str], after: int, limit: int
+) -> list[LogEntry]:
+    """List what the plant's devices signed, but for one gateway's own epoch, oldest first."""
+    query = (
+        select(LogEntry)
+        .where(
+            LogEntry.plant == plant,
+            LogEntry.kind.in_(kinds),
+            LogEntry.idx > after,
+            or_(LogEntry.gw != gw, LogEntry.epoch < epoch),
+        )
         .order_by(LogEntry.idx)
         .limit(limit)
     )

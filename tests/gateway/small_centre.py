@@ -141,12 +141,21 @@ class SmallCentre:
             one["receipt"] = self.receipt(statement.jws)
         return {"results": results}
 
-    def pull(self, after: int) -> dict[str, Any]:
+    def newest_epoch(self) -> int:
+        """The newest epoch of the one gateway."""
+        return max((parse(jws).payload.get("epoch", 0) for jws in self.log), default=0)
+
+    def pull(self, after: int, epoch: int = 0) -> dict[str, Any]:
         kinds = {"declare", "review", "ledger", "lab", "month"}
+
+        def is_pulled(statement: Statement) -> bool:
+            is_others = (statement.payload.get("gw"), statement.payload.get("epoch")) != ("GW-0001", epoch)
+            return statement.kind in kinds or (bool(epoch) and statement.kind in ("segment", "event") and is_others)
+
         items = [
             {"index": index, "jws": jws, "receipt": self.receipt(jws)}
             for index, jws in enumerate(self.log)
-            if index > after and parse(jws).kind in kinds
+            if index > after and is_pulled(parse(jws))
         ]
         return {"items": items, "next": max(len(self.log) - 1, 0), "contents": [], "wants": self.wants}
 
@@ -276,6 +285,7 @@ class _Handler(BaseHTTPRequestHandler):
                 offer = {
                     "nonce": NONCE,
                     "gw": "GW-0001",
+                    "epoch": centre.newest_epoch() + 1,
                     "plant": "P-0001",
                     "plan": {},
                     "origin": ORIGIN,
@@ -299,7 +309,11 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/api/v1/statements":
             return 200, json.dumps(centre.push(json.loads(body)["items"])).encode()
         if path == "/api/v1/pull":
-            return 200, json.dumps(centre.pull(int(parse_qs(query).get("after", ["-1"])[0]))).encode()
+            return 200, json.dumps(
+                centre.pull(
+                    *(int(parse_qs(query).get(name, [other])[0]) for name, other in (("after", "-1"), ("epoch", "0")))
+                )
+            ).encode()
         if path.startswith("/api/v1/content/"):
             data = centre.contents.get(path.rpartition("/")[2])
             return (404, b"none") if data is None else (200, data)

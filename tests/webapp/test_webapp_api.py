@@ -60,7 +60,7 @@ def enrol(base: str, center: Center, device: Device) -> dict[str, Any]:
         assert start.status_code == 200, start.text
         facts = start.json()
         assert (facts["gw"], facts["plant"], facts["origin"]) == (GW, "P-0001", "log.example/evidence")
-        assert facts["plan"]["plant"] == "P-0001"
+        assert (facts["plan"]["plant"], facts["epoch"]) == ("P-0001", 1)
         assert NoteKey.parse(facts["log_vkey"]) == center.log.vkey
         statement = device.enrolment(center, facts["nonce"])
         finish = client.post("/api/v1/enrol/finish", json={"code": code, "statement": statement})
@@ -173,6 +173,22 @@ def test_pull_brings_others_statements_files_and_wants_once(site: Site) -> None:
     again = PullResult.from_json(site.caller.call("GET", f"/api/v1/pull?after={first.next}&wait=0").content)
     assert (again.items, again.contents) == ((), ())
     assert [(want.epoch, want.tile) for want in again.wants] == [(1, 3)]
+
+
+def test_pull_brings_what_the_plants_other_devices_signed(site: Site) -> None:
+    second = Device(key=SigningKey.from_seed(b"2" * 32), gw="GW-SECOND")
+    second.enrol(site.center)
+    caller = Caller(site.base, second.key)
+    theirs = [second.config(), second.segment(0)]
+    pushed = caller.call("POST", "/api/v1/statements", Push(tuple(theirs)).to_json().encode())
+    caller.close()
+    assert pushed.status_code == 200
+    site.push(site.device.config(), site.device.segment(0))
+    found = PullResult.from_json(site.caller.call("GET", "/api/v1/pull?epoch=1&wait=0").content)
+    assert [item.jws for item in found.items] == [item.jws for item in theirs]
+    mine = PullResult.from_json(site.caller.call("GET", "/api/v1/pull?epoch=2&wait=0").content)
+    assert len(mine.items) == 4
+    assert PullResult.from_json(site.caller.call("GET", "/api/v1/pull?wait=0").content).items == ()
 
 
 def test_files_come_and_go_by_digest_and_only_for_the_plant(site: Site) -> None:
