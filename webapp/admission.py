@@ -3,30 +3,38 @@
 Runs inside a turn of the sequencer, so that what it looks up cannot change before the statement is logged.
 Order: form, already logged, key, signature, payload, role and scope, key validity, time, anchor, place in
 the device's chain, the rules of the kind; then append, then fold into chain, registry and month.
+A statement over which this code itself stumbles is undone and refused alone: it must not stop the others.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from evidence.encoding import parse_time
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from evidence.encoding import parse_time, sha256_hex
 from evidence.errors import Code, EvidenceError
 from evidence.registry import KeyEntry, Registry
-from evidence.statement import Statement, check_payload, parse, parse_envelope
+from evidence.statement import Statement, check_payload, parse_envelope
 from evidence.verify_month import Signed
 from evidence.verify_statement import check_key_index, check_role
 from sync import Decision, Known, Link, decide
 from webapp import chain_rules, keyring, kind_rules, month_files, store_log, store_plants
+from webapp.errors import CenterError
 from webapp.log import Turn
 from webapp.log_entries import periods_of, row_of
 from webapp.models import ForkEvidence, GatewayChain, HeldStatement, Plant
 from webapp.refusal import Held, Logged, Outcome, Refused
 
+logger = logging.getLogger(__name__)
 FUTURE_TOLERANCE = timedelta(minutes=5)
 MAX_HELD = 2000
 """Statements of one gateway that may wait for a predecessor."""
+NOT_THE_STATEMENTS_FAULT = (OperationalError, InterfaceError, OSError, MemoryError, CenterError)
+"""Failures of database, disk or log: the whole batch is tried again later."""
 
 
 class Admission:
@@ -43,6 +51,28 @@ class Admission:
 
     def admit(self, jws: str, consistency: Sequence[str] | None = None) -> Outcome:
         """Log a statement, or say why not; a refusal leaves everything as it was."""
+        outcome = self._alone(jws, consistency)
+        if isinstance(outcome, Logged) and outcome.is_new:
+            self._release_followers(outcome.sid)
+        return outcome
+
+    def _alone(self, jws: str, consistency: Sequence[str] | None) -> Outcome:
+        """Admit one statement; what that did is undone when it fails in a way nobody foresaw."""
+        before = len(self.turn.appended)
+        try:
+            with self._session.begin_nested():
+                return self._admit(jws, consistency)
+        except NOT_THE_STATEMENTS_FAULT:
+            raise
+        except Exception as error:
+            logger.exception("statement refused because admission failed error=%s", type(error).__name__)
+            del self.turn.appended[before:]
+            for looked_up in (self._keys, self._plants, self._heads):
+                looked_up.clear()
+            sid = sha256_hex(jws.rpartition(".")[0].encode(errors="replace"))
+            return Refused(sid, Code.SCHEMA, "the centre cannot take this statement; its administrator can see why")
+
+    def _admit(self, jws: str, consistency: Sequence[str] | None) -> Outcome:
         sid = ""
         try:
             statement = parse_envelope(jws)
@@ -50,14 +80,12 @@ class Admission:
             logged = store_log.by_sid(self._session, sid)
             if logged is not None:
                 return Logged(sid, logged.idx, is_new=False)
-            outcome = self._judge(statement, consistency)
-            if isinstance(outcome, Logged):
-                self._release_followers(sid)
-            return outcome
+            held = self._judge(statement, consistency)
         except EvidenceError as error:
             return Refused(sid, error.code, error.detail)
+        return held or Logged(sid, self.append(statement), is_new=True)
 
-    def _judge(self, statement: Statement, consistency: Sequence[str] | None) -> Outcome:
+    def _judge(self, statement: Statement, consistency: Sequence[str] | None) -> Held | None:
         signed = self._check_signer(statement)
         self._check_time_and_anchor(signed)
         payload = statement.payload
@@ -67,7 +95,7 @@ class Admission:
                 return held
             chain_rules.check(self._session, signed, consistency)
         kind_rules.check(self._session, signed)
-        return Logged(statement.sid, self.append(statement), is_new=True)
+        return None
 
     def _check_signer(self, statement: Statement) -> Signed:
         entry = self._key(statement.kid)
@@ -193,12 +221,6 @@ class Admission:
         while waiting:
             for held in store_plants.held_after(self._session, waiting.pop()):
                 store_plants.release(self._session, held.sid)
-                if self.is_admitted(held.jws, held.consistency):
+                # Its sender learns of a refusal when it asks again.
+                if isinstance(self._alone(held.jws, held.consistency), Logged):
                     waiting.append(held.sid)
-
-    def is_admitted(self, jws: str, consistency: Sequence[str] | None) -> bool:
-        """Admit one held statement; its sender learns of a refusal when it asks again."""
-        try:
-            return isinstance(self._judge(parse(jws), consistency), Logged)
-        except EvidenceError:
-            return False

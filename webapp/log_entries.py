@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from evidence.encoding import parse_time
+from evidence.encoding import FIRST_YEAR, LAST_YEAR, parse_time
 from evidence.errors import EvidenceError
 from evidence.segment import entry_hour
 from evidence.statement import Statement
@@ -63,10 +63,12 @@ def periods_of(statement: Statement, zone: ZoneInfo, reviewed_period: str | None
 
 
 def _time(text: object) -> datetime | None:
+    """Read a time of an event, unless it is none or of a year that no month of evidence has."""
     try:
-        return parse_time(text) if isinstance(text, str) else None
+        moment = parse_time(text) if isinstance(text, str) else None
     except EvidenceError:
         return None
+    return moment if moment is not None and FIRST_YEAR <= moment.year <= LAST_YEAR else None
 
 
 def _month(moment: datetime, zone: ZoneInfo) -> str:

@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from device_double import GW, HOUR, START, Device, bare_center
+from sqlalchemy.exc import OperationalError
 
 from evidence.encoding import time_text
 from evidence.errors import EvidenceError
 from evidence.keys import SigningKey
-from evidence.statement import sign
+from evidence.statement import Statement, sign
 from sync import ItemResult, PushItem, Status
-from webapp import enrolment, keyring, store_keys, store_log, store_plants
+from webapp import chain_rules, enrolment, keyring, log_recovery, store_keys, store_log, store_plants
 from webapp.admission import Admission
 from webapp.center import Center
 from webapp.submission import submit
@@ -100,6 +101,67 @@ def test_a_refused_item_does_not_stop_the_others(center: Center, device: Device)
     assert [result.status for result in submit(center, items)] == [Status.LOGGED, Status.REFUSED, Status.LOGGED]
 
 
+def stumble(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    """Let the centre's own code fail on an event that says so, after it was appended."""
+    fold = chain_rules.fold
+
+    def failing(session: Any, statement: Statement) -> Any:
+        if statement.kind == "event" and statement.payload["data"].get("note") == "stumble":
+            raise error
+        return fold(session, statement)
+
+    monkeypatch.setattr(chain_rules, "fold", failing)
+
+
+def test_an_item_the_centre_stumbles_over_is_refused_alone(
+    center: Center, device: Device, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stumble(monkeypatch, OverflowError("date value out of range"))
+    first = device.event()
+    bad = PushItem(device.make("event", is_next=False, type="maintenance", data={"note": "stumble"}).jws)
+    results = submit(center, [first, bad, device.event(), bad])
+    assert [(result.status, result.code) for result in results] == [
+        (Status.LOGGED, None),
+        (Status.REFUSED, "SCHEMA"),
+        (Status.LOGGED, None),
+        (Status.REFUSED, "FORK"),
+    ]
+    assert "OverflowError" in caplog.text
+    assert one(center, device.event()).status is Status.LOGGED
+    with center.database.reading() as session:
+        assert log_recovery.check(center.log, session) == size(center) == 5
+
+
+def test_a_follower_the_centre_stumbles_over_does_not_spoil_its_predecessor(
+    center: Center, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stumble(monkeypatch, OverflowError("date value out of range"))
+    first = device.event()
+    follower = PushItem(device.make("event", is_next=False, type="maintenance", data={"note": "stumble"}).jws)
+    assert one(center, follower).status is Status.HELD
+    assert one(center, first).status is Status.LOGGED
+    with center.database.reading() as session:
+        assert store_plants.count_held(session, GW) == 0
+        assert log_recovery.check(center.log, session) == 3
+
+
+def test_a_failing_database_stops_the_batch_and_refuses_nothing(
+    center: Center, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stumble(monkeypatch, OperationalError("INSERT", {}, Exception("disk I/O error")))
+    before = size(center)
+    with pytest.raises(OperationalError):
+        submit(center, [device.event(), device.event(data={"note": "stumble"})])
+    assert size(center) == before
+
+
+def test_times_of_an_event_that_no_month_can_have_count_for_no_month(center: Center, device: Device) -> None:
+    data = {"from": "0001-01-01T00:00:00.000Z", "to": "9999-12-31T23:59:59.999Z", "reason": "clock"}
+    assert one(center, device.event("gap", data=data)).status is Status.LOGGED
+    with center.database.reading() as session:
+        assert store_log.periods_of(session, "P-0001") == ["2026-03"]
+
+
 Make = Callable[[Device, Center], PushItem]
 
 
@@ -178,7 +240,7 @@ def _never_signed(device: Device, center: Center) -> PushItem:
 
 
 def _gap(device: Device, center: Center) -> PushItem:
-    return device.segment(0, tree={"start": 1, "end": 4, "root": "0" * 64})
+    return device.segment(0, tree={"start": 1, "end": 5, "root": "0" * 64})
 
 
 @pytest.mark.parametrize(
@@ -212,7 +274,7 @@ def test_tree_must_go_on_where_it_ended(center: Center, device: Device) -> None:
             is_next=False,
             tree={"start": start, "end": end, "root": "0" * 64},
             span=[time_text(START + HOUR), time_text(START + 2 * HOUR)],
-            ch=[],
+            ch=[{"id": "ELEC.IMPORT", "n": end - start, "valid": 0}],
         )
         assert refused(center, PushItem(wrong.jws, ())) == code
     good = device.segment(1)
