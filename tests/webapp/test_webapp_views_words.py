@@ -14,13 +14,18 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
 import webapp
+from device_profiles.quality import Reason
 from evidence.reading import Flag
+from evidence.totaliser import StepKind
 from evidence.verdict import Verdict
+from tests.webapp import views_world as world
+from webapp import create_app
 from webapp.charts import Point, line_chart
 from webapp.forms import half_width
 from webapp.month_rules import STATUSES
 from webapp.translations_build import compiled_directory
 from webapp.views import formats, month_words, wording
+from webapp.views.reason_words import reason_words
 
 FOLDER = Path(webapp.__file__).parent
 CATALOGUE = FOLDER / "translations" / "zh" / "LC_MESSAGES" / "messages.po"
@@ -96,6 +101,39 @@ def test_every_code_has_a_word(table: dict[str, object], codes: set[str]) -> Non
 )
 def test_full_width_digits_become_ordinary_and_nothing_else(typed: str | None, kept: str) -> None:
     assert half_width(typed) == kept
+
+
+REASONS_OF_GATEWAYS = (
+    *(reason.value for reason in Reason if reason.value),
+    *(f"Q31 {kind.value}" for kind in StepKind if kind not in (StepKind.NORMAL, StepKind.ERROR)),
+    "no-connection",
+    "timeout",
+    "answer-mismatch",
+    "exception-06",
+    "Q03 time lies in the future",
+    "Q04 impossible time",
+    "Q15 above 99.5",
+    "Q15 below -3",
+    "Q15 number too long to record",
+    "Q31 jump confirmed",
+    "Q31 error: step from 12.5",
+)
+
+
+@pytest.mark.parametrize("reason", REASONS_OF_GATEWAYS)
+def test_every_reason_of_a_mark_is_said_in_chinese(tmp_path: Path, reason: str) -> None:
+    center = world.copy_center(tmp_path)
+    app = create_app(center.settings, center=center)
+    with app.test_request_context("/", headers={"Cookie": "lang=zh"}):
+        words = reason_words(reason)
+    assert re.search(r"[\u4e00-\u9fff]", words), reason
+    assert "%" not in words
+    number = re.search(r"-?\d+(\.\d+)?$", reason)
+    assert number is None or number[0] in words or reason.startswith("exception")
+
+
+def test_a_raw_text_breaks_at_its_marks_and_stays_harmless() -> None:
+    assert str(formats.breakable("a=1:<b>")) == "a=<wbr>1:<wbr>&lt;b&gt;"
 
 
 NOW = datetime(2026, 3, 2, tzinfo=UTC)

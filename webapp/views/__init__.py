@@ -22,6 +22,7 @@ from webapp.views import (
     month_words,
     months,
     plants,
+    reason_words,
     review,
     signing,
     wording,
@@ -36,6 +37,7 @@ def register(app: Flask) -> None:
     wording.prepare(app)
     formats.prepare(app)
     month_words.prepare(app)
+    reason_words.prepare(app)
     menu.prepare(app)
     error_pages.prepare(app)
     for module in BLUEPRINTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -67,6 +68,7 @@ def prepare(app: Flask) -> None:
         payload_order=payload_order,
         time_text=time_text,
         parsed=parse_time,
+        breakable=breakable,
         clock_seconds=clock_seconds,
         verdict_name=lambda verdict: str(VERDICTS[str(verdict)][0]) if str(verdict) in VERDICTS else str(verdict),
         verdict_kind=lambda verdict: VERDICTS[str(verdict)][1] if str(verdict) in VERDICTS else "",
@@ -93,6 +95,11 @@ def payload_order(payload: Mapping[str, Any]) -> list[str]:
     """Return a payload's members in reading order."""
     known = [name for name in PAYLOAD_ORDER if name in payload]
     return [*known, *sorted(set(payload) - set(known) - {"v"}), *(["v"] if "v" in payload else [])]
+
+
+def breakable(text: str) -> Markup:
+    """Let a long raw text break after its colons and equal signs."""
+    return Markup(re.sub("([:=])", r"\1<wbr>", str(escape(text))))  # escaped before it is marked
 
 
 def clock_seconds(time: datetime | str, zone: str) -> Markup:

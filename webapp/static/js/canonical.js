@@ -1,9 +1,11 @@
 /* Canonical JSON (RFC 8785) for what statements hold: strings, integers, booleans, null, arrays, objects. Floats are refused. */
 
+import { problem } from "./problems.js";
+
 const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?<![\uD800-\uDBFF])[\uDC00-\uDFFF]/;
 
 function text(value) {
-  if (LONE_SURROGATE.test(value)) throw new TypeError("a string holds half a character (lone surrogate)");
+  if (LONE_SURROGATE.test(value)) throw problem("surrogate", "a string holds half a character (lone surrogate)");
   return JSON.stringify(value);
 }
 
@@ -12,12 +14,12 @@ export function canonical(value) {
   if (value === null || value === true || value === false) return String(value);
   if (typeof value === "string") return text(value);
   if (typeof value === "number") {
-    if (!Number.isSafeInteger(value) || Object.is(value, -0)) throw new TypeError(`only whole numbers up to 2^53-1 can be signed, not ${value}`);
+    if (!Number.isSafeInteger(value) || Object.is(value, -0)) throw problem("number", `only whole numbers up to 2^53-1 can be signed, not ${value}`);
     return String(value);
   }
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
   if (typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
     return `{${Object.keys(value).sort().map((name) => `${text(name)}:${canonical(value[name])}`).join(",")}}`;
   }
-  throw new TypeError(`a ${typeof value} cannot be signed`);
+  throw problem("type", `a ${typeof value} cannot be signed`);
 }

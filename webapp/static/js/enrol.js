@@ -1,6 +1,7 @@
 /* The page "My signing key": say what this browser holds, make a key, prove its possession over the server's nonce. */
 
 import { find, groups, isAvailable, make } from "./keystore.js";
+import { explain, problem } from "./problems.js";
 import { now, sign } from "./statement.js";
 
 const form = document.querySelector("form[data-enrol]");
@@ -19,7 +20,7 @@ async function fetchNonce() {
     method: "POST",
     headers: { "X-CSRFToken": form.elements.csrf_token.value, Accept: "application/json" },
   });
-  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  if (!answer.ok) throw problem("server", `HTTP ${answer.status}`);
   return (await answer.json()).nonce;
 }
 
@@ -57,9 +58,9 @@ form.addEventListener("submit", async (event) => {
   try {
     await enrol();
   } catch (error) {
-    say(`${words.failed} (${error.message})`, "bad");
+    say(`${words.failed} ${explain(form, error)}`, "bad");
     button.disabled = false;
   }
 });
 
-show().catch((error) => say(`${words.failed} (${error.message})`, "bad"));
+show().catch((error) => say(`${words.failed} ${explain(form, error)}`, "bad"));

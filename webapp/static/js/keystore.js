@@ -1,5 +1,6 @@
 /* The browser's own signing keys: ECDSA P-256, not extractable, in IndexedDB, one for each account of this site. */
 
+import { problem } from "./problems.js";
 import { thumbprint } from "./statement.js";
 
 const NAME = "cunzheng-keys";
@@ -17,7 +18,7 @@ function open() {
       resolve(request.result);
     };
     request.onerror = () => reject(request.error);
-    request.onblocked = () => reject(new Error("another tab holds the key store open"));
+    request.onblocked = () => reject(problem("blocked", "another tab holds the key store open"));
   });
 }
 

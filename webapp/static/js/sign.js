@@ -4,6 +4,7 @@
 
 import { canonical } from "./canonical.js";
 import { find, isAvailable } from "./keystore.js";
+import { explain } from "./problems.js";
 import { now, sign } from "./statement.js";
 
 function entered(form) {
@@ -60,7 +61,7 @@ function prepare(form) {
     try {
       await signAndSend(form, words);
     } catch (error) {
-      say(form, `${words.failed} (${error.message})`, "bad");
+      say(form, `${words.failed} ${explain(form, error)}`, "bad");
     } finally {
       if (!form.dataset.signed) button.disabled = false;
     }

@@ -1,0 +1,64 @@
+"""Why a reading is marked, in words: gateways send short reasons, which this table reads by their beginnings.
+
+A reason without words is shown as it came, never hidden.
+"""
+
+from __future__ import annotations
+
+from flask import Flask
+from flask_babel import lazy_gettext as _
+from flask_babel.speaklater import LazyString
+
+REASONS: tuple[tuple[str, LazyString], ...] = (
+    ("no-connection", _("no connection to the device")),
+    ("timeout", _("the device did not answer in time")),
+    ("answer-mismatch", _("the answer did not belong to the request")),
+    ("exception-", _("the device refused the request (Modbus exception %(rest)s)")),
+    ("Q03", _("the time lies in the future")),
+    ("Q04", _("the time is impossible")),
+    ("Q15 above ", _("above the physical limit %(rest)s")),
+    ("Q15 below ", _("below the physical limit %(rest)s")),
+    ("Q15", _("the number is too long to be recorded")),
+    ("Q31 rollover", _("the counter started again at its end")),
+    ("Q31 backstep", _("the counter went back a little")),
+    ("Q31 reset", _("the counter was set to zero")),
+    ("Q31 jump confirmed", _("a jump of the counter, confirmed by the next reading")),
+    ("Q31 error: step from ", _("an impossible step of the counter, from %(rest)s")),
+    ("nan", _("the device gave no number")),
+    ("infinite", _("the device gave no finite number")),
+    ("not-implemented", _("the device does not have this value")),
+    ("not-measuring", _("the device is not measuring")),
+    ("sensor-fault", _("sensor fault")),
+    ("open-circuit", _("open circuit")),
+    ("short-circuit", _("short circuit")),
+    ("over-range", _("above the measuring range")),
+    ("under-range", _("below the measuring range")),
+    ("off", _("the device is switched off")),
+    ("hold", _("the device holds its last value")),
+    ("calibration", _("calibration")),
+    ("maintenance", _("maintenance")),
+    ("simulation", _("the device is in simulation")),
+    ("enum-unknown", _("a state code that the device profile does not know")),
+    ("bcd-digit", _("the registers hold no decimal digits")),
+    ("text", _("the registers hold no text")),
+    ("missing", _("the message lacks this value")),
+    ("null", _("the message has no value here")),
+    ("type", _("the value is of the wrong type")),
+    ("retained", _("an old message that the broker had kept")),
+    ("device-quality", _("the device itself marks the value as doubtful")),
+)
+"""Beginnings of reasons; where one begins like another, the longer stands first."""
+
+
+def prepare(app: Flask) -> None:
+    """Give the templates the words."""
+    app.jinja_env.filters["reason_words"] = reason_words
+
+
+def reason_words(reason: str) -> str:
+    """Say a reason in the reader's language; empty when there are no words for it."""
+    for start, words in REASONS:
+        if reason.startswith(start):
+            text = str(words)
+            return text % {"rest": reason.removeprefix(start)} if "%(rest)s" in text else text
+    return ""
