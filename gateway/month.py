@@ -153,7 +153,7 @@ def _sign(
     month = draft(store, signer, "month", members)
     check_as_centre(
         month,
-        read_content(contents, declared.digest(BODY)),
+        read_content(store, contents, declared.digest(BODY)),
         statements,
         [declared.technician.statement, declared.responsible.statement],
         months,
@@ -174,9 +174,9 @@ def _statements(store: Store) -> list[Statement]:
 def _recomputed(
     store: Store, signer: Signer, contents: Path, declared: Declared, statements: Sequence[Statement]
 ) -> Mapping[str, Any]:
-    said = read_content(contents, declared.digest(BODY))
-    plan = read_content(contents, declared.digest(PLAN))
-    parameters = read_content(contents, declared.digest(PARAMETERS))
+    said = read_content(store, contents, declared.digest(BODY))
+    plan = read_content(store, contents, declared.digest(PLAN))
+    parameters = read_content(store, contents, declared.digest(PARAMETERS))
     captured = [one.statement for one in pulled_statements(store, *CAPTURED) if one.index < declared.technician.index]
     try:
         body: Mapping[str, Any] = strict_json(said)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from evidence.encoding import sha256_hex
 from evidence.statement import Statement, parse
 from gateway.errors import IntegrityError
+from gateway.problems import clear_problem
 from gateway.store import Store
 
 _CURSOR = "pull_next"
@@ -78,6 +80,7 @@ def missing_contents(store: Store) -> list[tuple[str, int]]:
 def content_stored(store: Store, sha256: str) -> None:
     """Note that a content's file is there."""
     store.execute("UPDATE content SET stored = 1 WHERE sha256 = ?", (sha256,))
+    clear_problem(store, f"content:{sha256[:12]}")
 
 
 def has_content(store: Store, sha256: str) -> bool:
@@ -90,15 +93,20 @@ def content_path(folder: Path, sha256: str) -> Path:
     return folder / sha256[:2] / sha256
 
 
-def read_content(folder: Path, sha256: str) -> bytes:
-    """Return a content that was fetched.
+def read_content(store: Store, folder: Path, sha256: str) -> bytes:
+    """Return a content that was fetched; one whose file is gone or damaged is fetched again by the next sync.
 
     Raises:
-        IntegrityError: its file is gone.
+        IntegrityError: its file is gone or damaged.
     """
     try:
-        return content_path(folder, sha256).read_bytes()
-    except OSError as error:
+        data = content_path(folder, sha256).read_bytes()
+    except OSError:
+        data = None
+    if data is None or sha256_hex(data) != sha256:
+        store.execute("UPDATE content SET stored = 0 WHERE sha256 = ?", (sha256,))
         raise IntegrityError(
-            f"内容文件 {sha256[:12]} 丢失", f"the file of content {sha256[:12]} is gone; sync fetches it again"
-        ) from error
+            f"内容文件 {sha256[:12]} 丢失或损坏；下次同步将重新获取",
+            f"the file of content {sha256[:12]} is gone or damaged; the next sync fetches it again",
+        )
+    return data

@@ -190,8 +190,7 @@ class Syncing:
         try:
             head = verified_head(self._uplink, self._tiles, self._trust, anchor, seen)
         except LogHistoryError as error:
-            zh, en, now = error.zh, error.en, time_text(self._signer.clock.now())
-            self._writer.call(lambda store: raise_problem(store, _HISTORY, zh, en, now))
+            self._raise(_HISTORY, error.zh, error.en)
             raise
 
         def keep(store: Store) -> bool:
@@ -287,15 +286,10 @@ class Syncing:
                     return self._verify_pulled(item)
                 except EvidenceError as again:
                     error = again
-            now, said = time_text(self._signer.clock.now()), str(error)
-            self._writer.call(
-                lambda store: raise_problem(
-                    store,
-                    unverified_key(item.index),
-                    f"日志第 {item.index} 条无法核验: {said}",
-                    f"log entry {item.index} does not verify: {said}",
-                    now,
-                )
+            self._raise(
+                unverified_key(item.index),
+                f"日志第 {item.index} 条无法核验: {error}",
+                f"log entry {item.index} does not verify: {error}",
             )
             return None
 
@@ -335,14 +329,18 @@ class Syncing:
             except RefusedByCentreError as error:
                 if not error.is_final:
                     raise
-                log.warning("content not given sha256=%s reason=%r", digest[:12], str(error))
-                continue
-            if len(data) != size or sha256_hex(data) != digest:
-                raise UplinkError(
-                    f"内容 {digest[:12]} 与其摘要不符", f"content {digest[:12]} does not fit its digest; trying again"
-                )
-            write_file(content_path(self._contents, digest), data)
-            self._writer.call(lambda store, digest=digest: content_stored(store, digest))  # type: ignore[misc]
+                zh, en = f"中心端未提供: {error.said}", f"the centre does not give it: {error.said}"
+            else:
+                if len(data) == size and sha256_hex(data) == digest:
+                    write_file(content_path(self._contents, digest), data)
+                    self._writer.call(lambda store, digest=digest: content_stored(store, digest))  # type: ignore[misc]
+                    continue
+                zh, en = "与其摘要不符", "does not fit its digest"
+            self._raise(f"content:{digest[:12]}", f"内容 {digest[:12]} {zh}", f"content {digest[:12]}: {en}")
+
+    def _raise(self, key: str, zh: str, en: str) -> None:
+        now = time_text(self._signer.clock.now())
+        self._writer.call(lambda store: raise_problem(store, key, zh, en, now))
 
 
 def _said(refusal: ItemResult) -> str:
