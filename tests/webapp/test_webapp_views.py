@@ -16,8 +16,9 @@ from evidence.encoding import time_text
 from tests.webapp import views_world as world
 from webapp import create_app
 from webapp.center import Center
+from webapp.content_types import XLSX, told_by
 from webapp.views.access import local_target
-from webapp.views.attachments import XLSX, AttachmentError, accept, media_type
+from webapp.views.attachments import AttachmentError, accept
 
 PLANT = f"/plants/{world.PLANT}"
 MONTH = f"{PLANT}/months/{world.PERIOD}"
@@ -233,6 +234,8 @@ def test_asking_for_tiles_answers_a_block_or_a_redirect(center: Center, login: L
         ({"value": "007"}, "Write a plain number"),
         ({"value": ""}, "Enter the value."),
         ({"period": "2026-3"}, "YYYY-MM"),
+        ({"period": "0001-01"}, "YYYY-MM"),
+        ({"period": "9999-12"}, "YYYY-MM"),
         ({"mode": ""}, "Choose how the value was obtained."),
         ({"source": " "}, "Say where the value comes from."),
         ({"param": "unknown|"}, "Not a valid choice"),
@@ -296,17 +299,24 @@ BOOK = {"[Content_Types].xml": b"<x/>", "xl/workbook.xml": b"<x/>"}
         (b"\x89PNG\r\n\x1a\n....IEND\xaeB`\x82", "image/png"),
         (_zip(BOOK), XLSX),
         (_zip({**BOOK, "xl/vbaProject.bin": b"x"}), None),
-        (_zip({"a.txt": b"x"}), None),
+        (_zip({"a.txt": b"x"}), "application/zip"),
         (b"PK\x03\x04 broken", None),
         ("日期,数值\n2026-03-01,1\n".encode("gb18030"), "text/csv"),
         (b"a;b\n1;2\n", "text/csv"),
         (b"<html><script>alert(1)</script>,</html>", None),
-        (b"no columns here", None),
+        (b"no columns here", "text/plain"),
+        (b"[1, 2]", "application/json"),
         (b"MZ\x00\x01", None),
     ],
 )
 def test_attachments_are_told_by_their_content(data: bytes, expected: str | None) -> None:
-    assert media_type(data) == expected
+    assert told_by(data) == expected
+
+
+@pytest.mark.parametrize("data", [_zip({"a.txt": b"x"}), b"no columns here", b"[1, 2]", b"%PDF-1.7 cut off"])
+def test_what_is_no_record_of_a_plant_is_no_attachment(app: Flask, data: bytes) -> None:
+    with app.test_request_context("/"), pytest.raises(AttachmentError, match="XLSX"):
+        accept("x.csv", data)
 
 
 @pytest.mark.parametrize("name", ["../../etc/passwd", "C:\\x\\report.exe", "a\x00b.csv", "", "....", "x" * 500])
