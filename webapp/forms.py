@@ -12,6 +12,8 @@ from wtforms import HiddenField, PasswordField, RadioField, SelectField, StringF
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 from wtforms.validators import DataRequired, InputRequired, Length, ValidationError
 
+from evidence.encoding import FIRST_YEAR, LAST_YEAR
+
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z", re.ASCII)
 _NEGATIVE_ZERO = re.compile(r"-0(\.0*)?\Z", re.ASCII)
 _PERIOD = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])\Z", re.ASCII)
@@ -72,7 +74,7 @@ class LedgerForm(FlaskForm):
     def validate_period(self, field: StringField) -> None:
         """A month is YYYY-MM."""
         field.data = half_width(field.data)
-        if not _PERIOD.match(field.data):
+        if not _PERIOD.match(field.data) or not FIRST_YEAR <= int(field.data[:4]) <= LAST_YEAR:
             raise ValidationError(_("Write the month as YYYY-MM, for example 2026-10."))
 
     def validate_value(self, field: StringField) -> None:

@@ -8,11 +8,21 @@ from zoneinfo import ZoneInfo
 from flask_babel import gettext as _
 from flask_babel import ngettext
 
+from accounting.errors import PeriodError
 from accounting.period import month_of
 
 DAYS_AFTER_MONTH = 40
 """Calendar days after the end of the month (work plan for the expansion of the carbon market)."""
 SOON = timedelta(days=7)
+
+
+def is_month(period: str) -> bool:
+    """Tell whether evidence can be of a month; the log may hold others, from before years were limited."""
+    try:
+        month_of(period, ZoneInfo("UTC"))
+    except PeriodError:
+        return False
+    return True
 
 
 def due_day(period: str, zone: str) -> datetime:

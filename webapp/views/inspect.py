@@ -12,13 +12,14 @@ from sqlalchemy.orm import Session
 
 from evidence.encoding import jcs
 from evidence.note import parse_checkpoint
-from evidence.statement import Statement, parse
+from evidence.statement import Statement, parse_envelope
 from webapp import export, store_contents, store_log, store_plants, store_users
 from webapp.accounts import ADMIN
 from webapp.center import current_center
 from webapp.models import LogEntry
 from webapp.views.access import account, plant_of
 from webapp.views.bundle_names import bundle_name
+from webapp.views.deadline import is_month
 from webapp.views.language import period as period_words
 from webapp.views.signer_names import signer_name
 from webapp.views.wording import plant_name
@@ -50,7 +51,7 @@ def statement(sid: str) -> ResponseReturnValue:
         if plant is not None:
             crumbs.append((plant_name(plant), url_for("plants.show", plant=plant.id)))
             period = found.statement.payload.get("period")
-            if isinstance(period, str):
+            if isinstance(period, str) and is_month(period):
                 crumbs.append((period_words(period), url_for("months.show", plant=plant.id, period=period)))
         return render_template(
             "inspect/statement.html",
@@ -106,6 +107,8 @@ def bundle(plant: str, period: str) -> ResponseReturnValue:
     center = current_center()
     with center.database.reading() as db:
         plant_of(db, plant)
+    if not is_month(period):
+        abort(404)
     data = export.month_bundle(center, plant, period)
     if data is None:
         abort(404)
@@ -122,7 +125,8 @@ def _find(db: Session, sid: str) -> Found:
         plant_of(db, entry.plant)
     elif account().role != ADMIN and entry.kid != account().kid:
         abort(403)  # a reviewer's key statement is the business of that reviewer and the administrator
-    return Found(entry, parse(entry.jws))
+    # What was logged is shown, also by a form that would not be taken any more.
+    return Found(entry, parse_envelope(entry.jws))
 
 
 def _file(data: bytes, type_: str, name: str, *, inline: bool = False) -> Response:

@@ -21,7 +21,7 @@ from webapp.center import current_center
 from webapp.charts import Point, line_chart
 from webapp.models import LiveSample, Plant
 from webapp.views.access import account, plant_of, plants_of
-from webapp.views.deadline import due_day
+from webapp.views.deadline import due_day, is_month
 from webapp.views.plan_names import channel_names
 from webapp.views.slices import Slice
 
@@ -184,6 +184,7 @@ def _months(db: Session, plant: Plant) -> list[MonthRow]:
             due_day(period, plant.zone),
         )
         for period in periods
+        if is_month(period)
     ]
 
 

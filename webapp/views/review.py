@@ -12,7 +12,6 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
-from evidence.encoding import jcs
 from evidence.roles import REVIEW_LEVELS
 from webapp import reports, store_log, store_months
 from webapp.accounts import REVIEW_ROLES
@@ -21,8 +20,8 @@ from webapp.models import Plant
 from webapp.month_rules import STATUSES
 from webapp.views import verifying
 from webapp.views.access import account, plant_of, requires
-from webapp.views.deadline import due_day, due_words
-from webapp.views.keys import key_of
+from webapp.views.deadline import due_day, due_words, is_month
+from webapp.views.signing_box import signing_box
 from webapp.views.month_page import MonthView, body_of, review_level
 from webapp.views.month_words import is_settled, turn_of
 from webapp.views.months import month_view
@@ -59,7 +58,7 @@ def queue() -> ResponseReturnValue:
     center = current_center()
     with center.database.reading() as db:
         found = store_months.queue(db, account().region, STATUSES)
-    rows = [_row(plant, state.period, state.status, center.now()) for plant, state in found]
+    rows = [_row(plant, state.period, state.status, center.now()) for plant, state in found if is_month(state.period)]
     rows.sort(key=lambda row: (not row.mine, is_settled(row.status), row.due, row.plant.id))
     groups = {
         "todo": [row for row in rows if row.mine],
@@ -137,7 +136,6 @@ def _expected(view: MonthView) -> dict[str, Any]:
 
 
 def _page(db: Session, view: MonthView, report: verifying.MonthReport, refused: str | None) -> str:
-    key = key_of(db)
     checkpoint = store_log.last_checkpoint(db)
     origin = current_center().log.origin
     anchor = None if checkpoint is None else {"origin": origin, "size": checkpoint.size, "root": checkpoint.root}
@@ -147,11 +145,7 @@ def _page(db: Session, view: MonthView, report: verifying.MonthReport, refused: 
         "review/decide.html",
         plant=view.plant,
         period=view.period,
-        payload=payload,
-        canonical=jcs(payload).decode("utf-8"),
         report=report,
         body=body,
-        kid=key.kid if key is not None else None,
-        key_ready=key is not None and key.is_ready,
-        refused=refused,
+        **signing_box(db, payload, refused),
     )
