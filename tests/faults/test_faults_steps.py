@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 from fault_audit import audit
 from fault_injection import Deed, Fault, FileLimit, Injection, Setting
 from fault_programs import Program, wait_until
@@ -28,7 +28,7 @@ from gateway.rawtile import write_file
 KILLED = -signal.SIGKILL
 
 
-def long(*values: object) -> ParameterSet:
+def long(*values: object) -> Any:
     """Mark a parameter that only `make faults` tries."""
     return pytest.param(*values, marks=pytest.mark.faults)
 
