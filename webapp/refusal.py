@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from evidence.errors import Code, EvidenceError
+from evidence.errors import Code
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,3 @@ class Refused:
 
 
 Outcome = Logged | Held | Refused
-
-
-def refuse(code: Code, detail: str) -> EvidenceError:
-    """Make the error that becomes a `Refused`."""
-    return EvidenceError(code, detail)

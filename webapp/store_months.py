@@ -21,11 +21,6 @@ def save_draft(session: Session, draft: Draft) -> None:
     session.flush()
 
 
-def find_state(session: Session, plant: str, period: str) -> MonthState | None:
-    """Get where a month stands."""
-    return session.get(MonthState, (plant, period))
-
-
 def save_state(session: Session, state: MonthState) -> None:
     """Write where a month stands."""
     session.merge(state)

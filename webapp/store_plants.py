@@ -97,12 +97,6 @@ def find_invite(session: Session, code_hash: str) -> Invite | None:
     return session.get(Invite, code_hash)
 
 
-def invites(session: Session, plant: str) -> list[Invite]:
-    """List a plant's invitations, newest first."""
-    query = select(Invite).where(Invite.plant == plant).order_by(Invite.created_at.desc())
-    return list(session.scalars(query))
-
-
 # --- held and forked statements --------------------------------------------------------------------
 
 

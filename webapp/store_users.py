@@ -85,9 +85,3 @@ def note_act(
 ) -> None:
     """Write down who did what."""
     session.add(Act(at=at, actor=actor, action=action, object=object_, plant=plant, details=dict(details or {})))
-
-
-def list_acts(session: Session, plant: str | None = None, limit: int = 200) -> list[Act]:
-    """List the newest acts, of one plant or of all."""
-    query = select(Act).order_by(Act.at.desc(), Act.id.desc()).limit(limit)
-    return list(session.scalars(query if plant is None else query.where(Act.plant == plant)))

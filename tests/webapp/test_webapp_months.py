@@ -28,14 +28,13 @@ from webapp import (
     reports,
     store_contents,
     store_log,
-    store_months,
     store_readings,
     store_users,
     tile_wants,
 )
 from webapp.center import Center
 from webapp.errors import CenterError
-from webapp.models import Draft, User
+from webapp.models import Draft, MonthState, User
 from webapp.submission import submit, submit_for
 
 PERIOD = "2026-03"
@@ -150,7 +149,7 @@ class Chain:
 
     def status(self) -> str:
         with self.center.database.reading() as session:
-            state = store_months.find_state(session, "P-0001", PERIOD)
+            state = session.get(MonthState, ("P-0001", PERIOD))
         assert state is not None
         return state.status
 

@@ -15,6 +15,7 @@ from babel.messages.pofile import read_po
 
 import webapp
 from device_profiles.quality import Reason
+from evidence.errors import Code
 from evidence.reading import Flag
 from evidence.totaliser import StepKind
 from evidence.verdict import Verdict
@@ -26,6 +27,7 @@ from webapp.month_rules import STATUSES
 from webapp.translations_build import compiled_directory
 from webapp.views import formats, month_words, wording
 from webapp.views.reason_words import reason_words
+from webapp.views.submitting import refusal_text
 
 FOLDER = Path(webapp.__file__).parent
 CATALOGUE = FOLDER / "translations" / "zh" / "LC_MESSAGES" / "messages.po"
@@ -101,6 +103,14 @@ def test_every_code_has_a_word(table: dict[str, object], codes: set[str]) -> Non
 )
 def test_full_width_digits_become_ordinary_and_nothing_else(typed: str | None, kept: str) -> None:
     assert half_width(typed) == kept
+
+
+def test_every_refusal_is_said_in_chinese(tmp_path: Path) -> None:
+    center = world.copy_center(tmp_path)
+    app = create_app(center.settings, center=center)
+    with app.test_request_context("/", headers={"Cookie": "lang=zh"}):
+        for code in Code:
+            assert re.match(r"[\u4e00-\u9fff]", refusal_text(code.value, "detail")), code
 
 
 REASONS_OF_GATEWAYS = (

@@ -11,7 +11,6 @@ from flask.typing import ResponseReturnValue
 from sqlalchemy.orm import Session
 from wtforms.fields.choices import SelectChoice  # type: ignore[attr-defined]  # newer than its stubs
 
-from evidence.encoding import jcs
 from evidence.errors import EvidenceError
 from evidence.statement import parse
 from webapp import store_contents
@@ -22,9 +21,9 @@ from webapp.models import Plant
 from webapp.views import attachments
 from webapp.views.access import plant_of, requires
 from webapp.views.attachments import AttachmentError
-from webapp.views.keys import key_of
 from webapp.views.language import pick
 from webapp.views.plan_names import plan_of
+from webapp.views.signing_box import signing_box
 from webapp.views.submitting import submit_page
 
 blueprint = Blueprint("ledger", __name__)
@@ -135,14 +134,9 @@ def _form(plant: Plant, form: LedgerForm) -> str:
 
 
 def _signing(db: Session, plant: Plant, name: str, payload: Mapping[str, Any], refused: str | None) -> str:
-    key = key_of(db)
     return render_template(
         "ledger/sign.html",
         plant=plant,
         item_name=name,
-        payload=payload,
-        canonical=jcs(payload).decode("utf-8"),
-        kid=key.kid if key is not None else None,
-        key_ready=key is not None and key.is_ready,
-        refused=refused,
+        **signing_box(db, payload, refused),
     )

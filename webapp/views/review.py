@@ -21,10 +21,10 @@ from webapp.month_rules import STATUSES
 from webapp.views import verifying
 from webapp.views.access import account, plant_of, requires
 from webapp.views.deadline import due_day, due_words, is_month
-from webapp.views.signing_box import signing_box
 from webapp.views.month_page import MonthView, body_of, review_level
 from webapp.views.month_words import is_settled, turn_of
 from webapp.views.months import month_view
+from webapp.views.signing_box import signing_box
 from webapp.views.slices import Slice
 from webapp.views.submitting import submit_page
 

@@ -10,15 +10,14 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
-from evidence.encoding import jcs
 from evidence.roles import RESPONSIBLE, TECHNICIAN
 from webapp.accounts import PLANT_ROLES
 from webapp.center import current_center
 from webapp.views import composing
 from webapp.views.access import account, plant_of, requires
-from webapp.views.keys import key_of
 from webapp.views.month_page import MonthView, body_of
 from webapp.views.months import month_view
+from webapp.views.signing_box import signing_box
 from webapp.views.submitting import submit_page
 
 blueprint = Blueprint("signing", __name__)
@@ -85,16 +84,11 @@ def _payload(view: MonthView) -> dict[str, Any] | None:
 
 
 def _page(db: Session, view: MonthView, payload: Mapping[str, Any], refused: str | None) -> str:
-    key = key_of(db)
     body, _digest = body_of(db, view)
     return render_template(
         "signing/declare.html",
         plant=view.plant,
         period=view.period,
-        payload=payload,
-        canonical=jcs(payload).decode("utf-8"),
         body=body,
-        kid=key.kid if key is not None else None,
-        key_ready=key is not None and key.is_ready,
-        refused=refused,
+        **signing_box(db, payload, refused),
     )

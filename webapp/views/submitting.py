@@ -10,34 +10,33 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from flask_babel.speaklater import LazyString
 
-from evidence.errors import EvidenceError
+from evidence.code_words import CODE_WORDS
+from evidence.errors import Code, EvidenceError
 from evidence.statement import parse
 from sync import ItemResult, Status
 from webapp.center import current_center
 from webapp.submission import submit_for
 from webapp.views.access import account
+from webapp.views.language import pick
 
-REASONS: Mapping[str, LazyString] = {
+ADVICE: Mapping[str, LazyString] = {
     "KEY_UNKNOWN": lazy_gettext("The key in this browser is not registered. Register it on the page “My signing key”."),
     "KEY_REVOKED": lazy_gettext("This key was revoked. Register a new one on the page “My signing key”."),
     "KEY_SUPERSEDED": lazy_gettext(
         "This key was replaced by a newer one. Use the newer one, or register this browser anew."
     ),
-    "ROLE": lazy_gettext("Your role does not allow this signature."),
-    "SUBJECT_SCOPE": lazy_gettext("This plant or this key is not yours."),
     "SIGNATURE": lazy_gettext("The signature does not fit the text. Load the page again and sign once more."),
     "TIME_FUTURE": lazy_gettext("The clock of this computer is ahead. Set it right and sign again."),
     "DECLARE_MISMATCH": lazy_gettext(
         "The figures have changed since this page was opened. Load the month again and check it anew."
     ),
-    "DECLARE_ORDER": lazy_gettext("The technician declares first, then the responsible person."),
     "DECLARE_MISSING": lazy_gettext("The technician has not declared this revision yet."),
-    "SEPARATION_OF_DUTY": lazy_gettext("The same person may not do both steps."),
     "PERIOD_DUPLICATE": lazy_gettext("This revision of the month was submitted already."),
     "SUPERSEDE_FORK": lazy_gettext("There is a newer revision. Load the month again."),
     "NOT_APPROVED": lazy_gettext("The order of review does not allow this decision now. Load the month again."),
     "CONTENT_MISSING": lazy_gettext("A file of this month is missing. Upload it and try again."),
 }
+"""What the person at this page should do; every other code has its general words."""
 
 
 def submit_page(jws: str, expected: Mapping[str, object]) -> ResponseReturnValue | str:
@@ -62,5 +61,5 @@ def refusal_words(result: ItemResult) -> str:
 
 def refusal_text(code: str, detail: str) -> str:
     """Say what a code means for the person, with the code and its detail for the one who helps."""
-    words = REASONS.get(code)
-    return f"{words} [{code}: {detail}]" if words is not None else f"{code}: {detail}"
+    words = ADVICE.get(code) or (pick(*CODE_WORDS[Code(code)]) if code in CODE_WORDS else "")
+    return f"{words} [{code}: {detail}]".lstrip()
