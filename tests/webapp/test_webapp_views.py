@@ -159,6 +159,18 @@ def test_the_session_is_new_after_the_login(app: Flask) -> None:
     assert client.post("/logout", data={"csrf_token": before}).status_code == 419
 
 
+def test_a_cookie_kept_from_before_the_logout_opens_nothing(app: Flask, login: Login) -> None:
+    client = login("province")
+    kept = client.get_cookie("cunzheng")
+    assert kept is not None
+    assert post(client, "/logout", {}).status_code == 303
+    thief = app.test_client()
+    thief.set_cookie("cunzheng", kept.value)
+    assert thief.get("/account").status_code == 302
+    again = login("province")
+    assert again.get("/account").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("target", "expected"),
     [

@@ -87,7 +87,10 @@ def login() -> ResponseReturnValue:
 
 @blueprint.post("/logout")
 def logout() -> ResponseReturnValue:
-    """End the session."""
+    """End all sessions of the person: a cookie that somebody kept must open nothing afterwards."""
+    if current_user.is_authenticated:
+        with current_center().database.writing() as db:
+            store_users.end_sessions(db, person().name)
     logout_user()
     session.clear()
     return redirect(url_for("auth.login"), 303)
