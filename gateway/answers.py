@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from evidence.tile_proof import TileProof
 from evidence.tiles import TILE_WIDTH
-from gateway.errors import RefusedError
+from gateway.errors import IntegrityError, RefusedError
 from gateway.rawtile import RawFolder, RawReading
 from gateway.store import Store
 from gateway.tree import ReadingTree
@@ -17,8 +17,8 @@ def answer_want(store: Store, raw: RawFolder, want: TileWanted) -> TileAnswer:
     """Show the tile under the first logged segment that covers it whole, else the last that touches it.
 
     Raises:
-        RefusedError: no logged segment touches the tile.
-        IntegrityError: the tile's file is missing or damaged.
+        RefusedError: the segment is not known to be logged yet; later it will be.
+        IntegrityError: the tile's file is missing or damaged, or this gateway never had or has lost the tile.
     """
     size = _proven_size(store, want.epoch, want.tile)
     tree = ReadingTree(store, raw, want.epoch, _no_salt)
@@ -46,6 +46,11 @@ def _proven_size(store: Store, epoch: int, tile: int) -> int:
     if size is None:
         size = store.value(logged.format('max(g."end")', ">"), (epoch, first))
     if size is None:
+        known = store.value('SELECT 1 FROM segment WHERE epoch = ? AND "end" > ? LIMIT 1', (epoch, first))
+        if known is None:
+            raise IntegrityError(
+                f"本网关没有第 {epoch} 期的数据块 {tile}", f"this gateway has no tile {tile} of epoch {epoch}"
+            )
         raise RefusedError(f"数据块 {tile} 尚未入日志", f"tile {tile} is not under a logged segment yet")
     return int(size)
 

@@ -45,7 +45,7 @@ from gateway.store import Store
 from gateway.trust_store import fetch_trust, keep_trust, known_trust
 from gateway.uplink import RefusedByCentreError, Uplink
 from sync.errors import MessageError
-from sync.messages import ItemResult, Pull, PulledItem, PullResult, PushResult, TileWanted
+from sync.messages import ItemResult, Pull, PulledItem, PullResult, PushResult, TileRefusal, TileWanted
 from sync.sender import Limits, Outcome, Pending, Send, Sender
 
 log = logging.getLogger("cunzheng.gateway")
@@ -310,17 +310,33 @@ class Syncing:
     def _answer(self, want: TileWanted) -> bool:
         try:
             answer = self._writer.call(lambda store: answer_want(store, self._pipeline.raw, want))
-        except (RefusedError, IntegrityError) as error:
-            log.warning("tile not shown epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
+        except IntegrityError as error:
+            self._raise(f"tile:{want.epoch}:{want.tile}", error.zh, error.en)
+            self._refuse(want, error.zh, error.en)
+            return False
+        except RefusedError as error:
+            log.info("tile not shown yet epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
             return False
         try:
             self._uplink.post(TILES, answer.to_json())
         except RefusedByCentreError as error:
             if not error.is_final:
                 raise
-            log.warning("tile not taken epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
+            self._raise(f"tile:{want.epoch}:{want.tile}", error.zh, error.en)
+            self._refuse(want, error.zh, error.en)
             return False
+        self._writer.call(lambda store: clear_problem(store, f"tile:{want.epoch}:{want.tile}"))
         return True
+
+    def _refuse(self, want: TileWanted, zh: str, en: str) -> None:
+        """Tell the centre that a tile cannot be shown, so that whoever asked does not wait for it."""
+        refusal = TileRefusal(want.id, want.epoch, want.tile, Code.CHALLENGE_FAIL.value, zh, en)
+        try:
+            self._uplink.post(TILES, refusal.to_json())
+        except RefusedByCentreError as error:
+            if not error.is_final:
+                raise
+            log.warning("tile refusal not taken epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
 
     def _fetch_contents(self) -> None:
         for digest, size in self._writer.call(missing_contents):

@@ -13,7 +13,9 @@ from sync.messages import PushItem as PushItem
 from sync.messages import PushResult as PushResult
 from sync.messages import Status as Status
 from sync.messages import TileAnswer as TileAnswer
+from sync.messages import TileRefusal as TileRefusal
 from sync.messages import TileWanted as TileWanted
+from sync.messages import read_tile as read_tile
 from sync.raw_side import RawSide as RawSide
 from sync.receiver import Decision as Decision
 from sync.receiver import Known as Known

@@ -65,6 +65,10 @@ class Fields:
         """Take a list of objects, each read by `read`."""
         return tuple(read(item, f"{self._path(name)}[{number}]") for number, item in enumerate(self._list(name, limit)))
 
+    def object(self, name: str) -> Fields:
+        """Take an object."""
+        return Fields(self._take(name), self._path(name))
+
     def end(self) -> None:
         """Refuse members that nobody asked for."""
         for name in self._rest:

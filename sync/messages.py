@@ -311,5 +311,44 @@ class TileAnswer:
         return message
 
 
+@dataclass(frozen=True)
+class TileRefusal:
+    """The gateway cannot show a tile that was asked for: a code of verification, and why in two languages."""
+
+    id: str
+    epoch: int
+    tile: int
+    code: str
+    zh: str
+    en: str
+
+    def to_json(self) -> str:
+        return dump(
+            {
+                "id": self.id,
+                "epoch": self.epoch,
+                "tile": self.tile,
+                "code": self.code,
+                "reason": {"zh": self.zh, "en": self.en},
+            }
+        )
+
+    @classmethod
+    def read(cls, value: Any) -> TileRefusal:
+        fields = Fields(value)
+        where = (fields.text("id"), fields.number("epoch"), fields.number("tile"), fields.text("code"))
+        reason = fields.object("reason")
+        message = cls(*where, reason.text("zh"), reason.text("en"))
+        reason.end()
+        fields.end()
+        return message
+
+
+def read_tile(text: str | bytes) -> TileAnswer | TileRefusal:
+    """Read what a gateway says to a want: the tile, or why it cannot be shown."""
+    value = parse(text)
+    return TileRefusal.read(value) if isinstance(value, dict) and "code" in value else TileAnswer.from_json(text)
+
+
 def _list(values: tuple[str, ...] | None) -> list[str] | None:
     return None if values is None else list(values)

@@ -20,7 +20,7 @@ from evidence.errors import Code, EvidenceError
 from evidence.reading import Flag
 from evidence.roles import GATEWAY
 from evidence.statement import parse_envelope
-from sync import ContentRef, Live, PulledItem, PullResult, Push, PushResult, TileAnswer, TileWanted
+from sync import ContentRef, Live, PulledItem, PullResult, Push, PushResult, TileRefusal, TileWanted, read_tile
 from sync.fields import Fields, parse
 from webapp import (
     content_types,
@@ -240,9 +240,13 @@ def put_content(sha256: str) -> Response:
 @limiter.limit(_gateway_limit)
 @signed
 def tiles() -> Response:
-    """Take the raw readings of a tile that somebody asked for, when they prove themselves."""
+    """Take the raw readings of a tile that somebody asked for, when they prove themselves, or why there are none."""
     center = current_center()
-    message = TileAnswer.from_json(request.get_data())
+    message = read_tile(request.get_data())
+    if isinstance(message, TileRefusal):
+        with center.database.writing() as session:
+            tile_wants.refuse(session, g.gateway.id, g.gateway.plant, message, center.now())
+        return answer_json({"id": message.id, "status": "refused"})
     with center.database.writing() as session:
         tile_wants.take(session, g.gateway.id, g.gateway.plant, message, center.now())
     return answer_json({"id": message.id, "status": "proven"})

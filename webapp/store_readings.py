@@ -50,11 +50,14 @@ def series(session: Session, plant: str, channel: str, since: datetime) -> list[
 
 
 def want(session: Session, row: TileWant) -> None:
-    """Ask a gateway for a raw tile, unless it was asked already."""
-    query = select(TileWant.id).where(TileWant.gw == row.gw, TileWant.epoch == row.epoch, TileWant.tile == row.tile)
-    if session.scalar(query) is None:
+    """Ask a gateway for a raw tile; one it was asked for before is asked for again."""
+    query = select(TileWant).where(TileWant.gw == row.gw, TileWant.epoch == row.epoch, TileWant.tile == row.tile)
+    known = session.scalar(query)
+    if known is None:
         session.add(row)
-        session.flush()
+    else:
+        known.answered_at = None
+    session.flush()
 
 
 def open_wants(session: Session, gw: str, limit: int) -> list[TileWant]:
@@ -89,6 +92,15 @@ def keep_answer(session: Session, answer: TileAnswer, at: datetime) -> None:
 
 def answers_of(session: Session, gw: str, epoch: int, first: int, last: int) -> list[TileAnswer]:
     """List the proven tiles in a range."""
+    return [row for row in _said_of(session, gw, epoch, first, last) if row.size]
+
+
+def refusals_of(session: Session, gw: str, epoch: int, first: int, last: int) -> list[TileAnswer]:
+    """List the tiles in a range that the gateway said it cannot show; such a row has size 0 and no lines."""
+    return [row for row in _said_of(session, gw, epoch, first, last) if not row.size]
+
+
+def _said_of(session: Session, gw: str, epoch: int, first: int, last: int) -> list[TileAnswer]:
     query = select(TileAnswer).where(
         TileAnswer.gw == gw, TileAnswer.epoch == epoch, TileAnswer.tile >= first, TileAnswer.tile <= last
     )

@@ -13,7 +13,7 @@ from evidence.encoding import parse_time
 from evidence.errors import Code, EvidenceError
 from evidence.statement import parse_envelope
 from evidence.tile_proof import TileProof, verify_tile
-from sync import RawSide, TileAnswer
+from sync import RawSide, TileAnswer, TileRefusal
 from webapp import store_log, store_readings
 from webapp.models import TileAnswer as TileRow
 from webapp.models import TileWant
@@ -61,6 +61,40 @@ def take(session: Session, gw: str, plant: str, answer: TileAnswer, now: datetim
         received_at=now,
     )
     store_readings.keep_answer(session, row, now)
+
+
+def refuse(session: Session, gw: str, plant: str, refusal: TileRefusal, now: datetime) -> None:
+    """Keep that a gateway cannot show a tile; it may be asked again, and a tile proven before stays.
+
+    Raises:
+        EvidenceError: ``NOT_LOGGED``: nobody asked for it.
+    """
+    want = store_readings.find_want(session, refusal.id)
+    if want is None or (want.gw, want.epoch, want.tile) != (gw, refusal.epoch, refusal.tile):
+        raise EvidenceError(Code.NOT_LOGGED, "nobody asked for this tile")
+    if store_readings.answers_of(session, gw, refusal.epoch, refusal.tile, refusal.tile):
+        return
+    said = {"code": refusal.code[:40], "zh": refusal.zh[:300], "en": refusal.en[:300]}
+    row = TileRow(
+        gw=gw,
+        epoch=refusal.epoch,
+        tile=refusal.tile,
+        plant=plant,
+        size=0,
+        tile_salt="",
+        lines=[],
+        path=[],
+        raw=[said],
+        segment_sid="",
+        received_at=now,
+    )
+    store_readings.keep_answer(session, row, now)
+
+
+def refusal_of(row: TileRow, lang: str) -> str:
+    """Say in a language why a gateway could not show a tile."""
+    said: Mapping[str, str] = row.raw[0]
+    return f"{said['code']}: {said['zh' if lang == 'zh' else 'en']}"
 
 
 def salt_of(answer: TileRow) -> bytes:

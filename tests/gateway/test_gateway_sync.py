@@ -162,7 +162,8 @@ def test_wanted_tile_is_answered_with_proof(plant: Plant, centre: SmallCentre, s
     syncing.round()
     centre.wants = [{"id": "w1", "epoch": 1, "tile": 0}, {"id": "w2", "epoch": 1, "tile": 9}]
     assert syncing.round().tiles == 1
-    (answer,) = centre.tiles
+    answer, refusal = sorted(centre.tiles, key=lambda one: str(one["id"]))
+    assert (refusal["id"], refusal["code"]) == ("w2", "CHALLENGE_FAIL")
     roots = {
         one.payload["tree"]["end"]: one.payload["tree"]["root"]
         for one in plant.writer.call(lambda store: own_statements(store, "segment"))
@@ -175,6 +176,26 @@ def test_wanted_tile_is_answered_with_proof(plant: Plant, centre: SmallCentre, s
         tuple(bytes.fromhex(one) for one in answer["path"]),
     )
     assert len(verify_tile(proof, bytes.fromhex(roots[answer["size"]]))) == 256
+
+
+def test_tile_whose_file_was_lost_is_answered_with_the_reason(
+    plant: Plant, centre: SmallCentre, syncing: Syncing
+) -> None:
+    measure(plant, 100)
+    syncing.round()
+    path = plant.pipeline.raw.path(1, 0)
+    kept = path.read_bytes()
+    path.unlink()
+    centre.wants = [{"id": "w1", "epoch": 1, "tile": 0}]
+    assert syncing.round().tiles == 0
+    (refusal,) = centre.tiles
+    assert (refusal["code"], centre.wants) == ("CHALLENGE_FAIL", [])
+    assert "缺失或损坏" in refusal["reason"]["zh"]
+    assert "missing or damaged" in refusal["reason"]["en"]
+    assert [one.key for one in plant.writer.call(problems)] == ["tile:1:0"]
+    path.write_bytes(kept)
+    centre.wants = [{"id": "w1", "epoch": 1, "tile": 0}]
+    assert (syncing.round().tiles, plant.writer.call(problems)) == (1, [])
 
 
 def test_live_values_are_posted(plant: Plant, centre: SmallCentre, uplink: Uplink) -> None:

@@ -22,7 +22,7 @@ from evidence.note import NoteKey, verify_checkpoint
 from evidence.receipt import Receipt, verify_receipt
 from evidence.tiles import parse_entries
 from evidence.trust import Trust
-from sync import Live, LiveSample, PullResult, Push, PushResult, Status
+from sync import Live, LiveSample, PullResult, Push, PushResult, Status, TileRefusal
 from webapp import create_app, enrolment, store_contents, store_readings, tile_wants
 from webapp.center import Center
 
@@ -219,6 +219,32 @@ def test_a_wanted_tile_is_taken_when_it_proves_itself(site: Site) -> None:
         answer = store_readings.answers_of(session, GW, 1, 1, 1)[0]
     assert len(answer.lines) == 144
     assert tile_wants.raw_side(answer, 0)["raw"] == "0100"
+
+
+def test_tile_that_a_gateway_cannot_show_is_known_as_such_and_may_be_asked_for_again(site: Site) -> None:
+    site.push(site.device.config(), *(site.device.segment(hour, count=100) for hour in range(4)))
+    with site.center.database.writing() as session:
+        tile_wants.ask(session, "P-0001", GW, 1, 1, "city", site.center.now())
+        (want,) = store_readings.open_wants(session, GW, 10)
+    refusal = TileRefusal(want.id, 1, 1, "CHALLENGE_FAIL", "数据块已损坏", "the tile is damaged")
+    other = replace(refusal, tile=2)
+    assert code_of(site.caller.call("POST", "/api/v1/tiles", other.to_json().encode())) == (422, "NOT_LOGGED")
+    answer = site.caller.call("POST", "/api/v1/tiles", refusal.to_json().encode())
+    assert (answer.status_code, answer.json()["status"]) == (200, "refused")
+    with site.center.database.writing() as session:
+        assert store_readings.answers_of(session, GW, 1, 1, 1) == []
+        (row,) = store_readings.refusals_of(session, GW, 1, 1, 1)
+        assert tile_wants.refusal_of(row, "zh") == "CHALLENGE_FAIL: 数据块已损坏"
+        assert tile_wants.refusal_of(row, "en") == "CHALLENGE_FAIL: the tile is damaged"
+        assert store_readings.open_wants(session, GW, 10) == []
+        tile_wants.ask(session, "P-0001", GW, 1, 1, "city", site.center.now())
+        assert [one.id for one in store_readings.open_wants(session, GW, 10)] == [want.id]
+    shown = site.device.tile(want.id, 1).to_json().encode()
+    assert site.caller.call("POST", "/api/v1/tiles", shown).status_code == 200
+    assert site.caller.call("POST", "/api/v1/tiles", refusal.to_json().encode()).status_code == 200
+    with site.center.database.reading() as session:
+        assert len(store_readings.answers_of(session, GW, 1, 1, 1)) == 1
+        assert store_readings.refusals_of(session, GW, 1, 1, 1) == []
 
 
 def test_live_values_are_kept_two_days_and_never_logged(site: Site) -> None:

@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from flask_babel import get_locale
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
@@ -55,6 +56,8 @@ class Tiles:
     answers: list[TileAnswer]
     waiting: set[int]
     absent: set[int]
+    refused: str = ""
+    """Why the gateway cannot show one of the absent ones."""
 
 
 def page(db: Session, plant: Plant, hour: ChannelHour, channel: str) -> dict[str, Any]:
@@ -67,6 +70,7 @@ def page(db: Session, plant: Plant, hour: ChannelHour, channel: str) -> dict[str
         tiles = _tiles(db, segment)
         waiting += len(tiles.waiting)
         absent += len(tiles.absent)
+        failure = failure or tiles.refused
         declared = declared_for(db, segment, channel)
         found: list[Leaf] = []
         for answer in tiles.answers:
@@ -107,8 +111,13 @@ def _tiles(db: Session, segment: SegmentRef) -> Tiles:
     answers = store_readings.answers_of(db, segment.gw, segment.epoch, tiles.start, tiles.stop - 1)
     wants = store_readings.wants_of(db, segment.gw, segment.epoch, tiles.start, tiles.stop - 1)
     here = {answer.tile for answer in answers}
-    asked = {want.tile for want in wants} - here
-    return Tiles(answers, asked, set(tiles) - here - asked)
+    asked = {want.tile for want in wants if want.answered_at is None} - here
+    said = [
+        tile_wants.refusal_of(row, str(get_locale())[:2])
+        for row in store_readings.refusals_of(db, segment.gw, segment.epoch, tiles.start, tiles.stop - 1)
+        if row.tile not in asked
+    ]
+    return Tiles(answers, asked, set(tiles) - here - asked, said[0] if said else "")
 
 
 def _prove(db: Session, answer: TileAnswer) -> list[Leaf]:
