@@ -70,9 +70,14 @@ class Account(UserMixin):
         """What the session cookie holds."""
         return f"{self.name}:{self.session_generation}"
 
+    @property
+    def may_see_all(self) -> bool:
+        """Whether every plant is this person's business."""
+        return self.role == ADMIN or (self.is_reviewer and not self.region)
+
     def may_see(self, plant: str, region: str) -> bool:
         """Tell whether a plant (in `region`) is this person's business."""
-        if self.role == ADMIN:
+        if self.may_see_all:
             return True
         if self.role in PLANT_ROLES:
             return plant in self.plants

@@ -1,8 +1,12 @@
-"""The public side of the log: checkpoint, tiles and the trust file, for anyone who checks the centre."""
+"""The log for those who check the centre: checkpoint, tiles of hashes and the trust file for anyone.
+
+Entries tiles hold the statements of all plants, with what they produced: they are for those who may see all plants.
+"""
 
 from __future__ import annotations
 
 from flask import Blueprint, Response, abort
+from flask_login import current_user
 
 from evidence.errors import EvidenceError
 from evidence.tiles import TILE_HEIGHT, TILE_WIDTH, Tile
@@ -37,13 +41,15 @@ def checkpoint() -> Response:
 @blueprint.get("/log/tile/<path:rest>")
 @limiter.limit(_public_limit)
 def tile(rest: str) -> Response:
-    """Give a tile of hashes or of entries, as far as it is published."""
+    """Give a tile of hashes, or to some a tile of entries, as far as it is published."""
     log = current_center().log
     published = log.published()
     try:
         wanted = Tile.parse(f"tile/{rest}")
     except EvidenceError:
         abort(404, "no such tile")
+    if wanted.level == ENTRIES:
+        _check_reader()
     level = max(wanted.level, 0)
     available = 0 if published is None else published.size >> TILE_HEIGHT * level
     if wanted.number * TILE_WIDTH + wanted.width > available:
@@ -56,8 +62,15 @@ def tile(rest: str) -> Response:
     except FileNotFoundError:
         abort(404, "no such tile")
     response = Response(data, content_type="application/octet-stream")
-    response.headers["Cache-Control"] = _FOREVER
+    response.headers["Cache-Control"] = "no-store" if wanted.level == ENTRIES else _FOREVER
     return response
+
+
+def _check_reader() -> None:
+    if not current_user.is_authenticated:
+        abort(401, "tiles of entries are for those who are logged in; tiles of hashes are for anyone")
+    if not current_user.may_see_all:
+        abort(403, "tiles of entries hold the statements of all plants; they are for administrators and the nation")
 
 
 @blueprint.get("/trust.json")
