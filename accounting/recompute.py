@@ -121,7 +121,7 @@ def recompute_month(month: Statement, statements: Sequence[Statement], bundle: B
     if technician is None:
         raise LackingError(
             "the technician's declaration is not in the bundle, so it is unknown which captured values count",
-            "证据包中没有化验/计量人员的声明，无法判断哪些采集值属于本月",
+            "证据包中没有化验/计量人员的申报，无法判断哪些采集值属于本月",
         )
     try:
         recomputed = compose(

@@ -41,14 +41,14 @@ PARTS = (
         "center",
         "webapp.cli",
         "center",
-        "中心端:初始化、运行、用户、企业",
+        "中心端：初始化、运行、用户、企业",
         "the centre: init, run, users, plants",
     ),
     Part(
         "gateway",
         "gateway.cli",
         "gateway",
-        "企业网关:注册、采集、导入、同步",
+        "企业网关：登记、采集、导入、同步",
         "a plant's gateway: enrol, run, import, sync",
     ),
     Part(
@@ -172,7 +172,7 @@ def _show_version(ctx: click.Context, option: click.Parameter, value: bool) -> N
 
 @click.group(
     cls=LazyGroup,
-    help="存证:企业碳排放数据从计量到审定,逐步签名、随时可验。\n\n"
+    help="存证：企业碳排放数据从计量到审定，逐步签名、随时可验。\n\n"
     "Plant data from the meter to an approved monthly record that anyone can check.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )

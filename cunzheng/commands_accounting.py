@@ -24,7 +24,7 @@ from evidence.encoding import sha256_hex, strict_json
 
 @click.command(
     help=say(
-        "由证据包内的存证重算月度数据，并与声明的数据逐字节比较（签名由 verify 核验）。\n\n"
+        "由证据包内的存证重算月度数据，并与申报的数据逐字节比较（签名由 verify 核验）。\n\n"
         "退出码：0 一致，1 不一致，2 无法判定，3 用法错误。",
         "Recompute a month's body from the statements of a bundle and compare the bytes (verify checks signatures)."
         "\n\nExit codes: 0 same, 1 differs, 2 could not tell, 3 misuse.",

@@ -109,8 +109,8 @@ def _explain(stage: Stage, months: Months) -> None:
 {logins}
 
   可以这样看：
-    1. 以 li 登录 → “我的签名密钥” → 生成；打开 {months.open} → “声明”。
-    2. 以 wang 登录（另一浏览器或无痕窗口），生成密钥，声明；几秒后网关复算并签署。
+    1. 以 li 登录 → “我的签名密钥” → 生成；打开 {months.open} → “签名申报”。
+    2. 以 wang 登录（另一浏览器或无痕窗口），生成密钥，申报；几秒后网关复算并签署。
     3. 以 zhou（市）、zheng（省）登录，生成密钥，在“待审”中审核通过。
     4. 任一月份：点开数字 → 小时 → 读数与原始字；“导出证据包”，再离线核验：
          cunzheng verify {stage_plant.PLANT}-{months.open}.evb --trust trust.json

@@ -36,7 +36,7 @@ _EXIT = {
 
 @click.command(
     help=say(
-        "离线核验证据包(.evb)。\n\n退出码:0 有效,1 无效,2 无法判定,3 用法错误。",
+        "离线核验证据包（.evb）。\n\n退出码：0 有效，1 无效，2 无法判定，3 用法错误。",
         "Check a bundle (.evb) offline.\n\nExit codes: 0 valid, 1 invalid, 2 indeterminate, 3 misuse.",
     )
 )
@@ -47,7 +47,7 @@ _EXIT = {
     type=click.Path(path_type=Path),
     envvar=TRUST_VARIABLE,
     help=say(
-        f"中心端的 trust.json(默认:环境变量 {TRUST_VARIABLE},或证据包旁的 trust.json)。",
+        f"中心端的 trust.json（默认：环境变量 {TRUST_VARIABLE}，或证据包旁的 trust.json）。",
         f"trust.json of the centre (default: ${TRUST_VARIABLE}, else trust.json beside the bundle).",
     ),
 )
@@ -73,7 +73,7 @@ def _check(file: Path, trust: Trust, now: datetime) -> Report:
         return Report((Finding.of(error),), {}, trust.issued, trust.size)
     except OSError as error:
         raise CommandError(
-            f"无法读取证据包 {file}:{os.strerror(error.errno or 0)};请检查路径。",
+            f"无法读取证据包 {file}：{os.strerror(error.errno or 0)}；请检查路径。",
             f"cannot read the bundle {file}: {os.strerror(error.errno or 0)}; check the path.",
             exit_code=ExitCode.MISUSE,
         ) from error
@@ -85,13 +85,13 @@ def _read_trust(path: Path) -> Trust:
         return Trust.from_json(strict_json(path.read_bytes()))
     except OSError as error:
         raise CommandError(
-            f"没有可信文件 {path};请从中心端下载 trust.json,并用 --trust 指定。",
+            f"没有可信文件 {path}；请从中心端下载 trust.json，并用 --trust 指定。",
             f"no trust file at {path}; download trust.json from the centre and name it with --trust.",
             exit_code=ExitCode.MISUSE,
         ) from error
     except EvidenceError as error:
         raise CommandError(
-            f"{path} 不是可用的可信文件:{error.detail};请重新从中心端下载。",
+            f"{path} 不是可用的可信文件：{error.detail}；请重新从中心端下载。",
             f"{path} is not a usable trust file: {error.detail}; download it from the centre again.",
             exit_code=ExitCode.MISUSE,
         ) from error
@@ -105,10 +105,12 @@ def person_lines(report: Report) -> list[str]:
         f"plant {subject.get('plant', '?')}, month {subject.get('period', '?')}, revision {subject.get('rev', '?')}",
     )
     answer = {
-        Verdict.VALID: say("有效:证据完整,签名与回执全部通过", "evidence complete, every signature and receipt checks"),
-        Verdict.VALID_WITH_WARNINGS: say("有效,但有提示", "it holds, with warnings below"),
-        Verdict.INDETERMINATE: say("无法判定:缺少所需的内容", "something needed is missing or too old"),
-        Verdict.INVALID: say("无效:至少一项检查不通过", "at least one check failed"),
+        Verdict.VALID: say(
+            "有效：证据完整，签名与回执全部通过", "evidence complete, every signature and receipt checks"
+        ),
+        Verdict.VALID_WITH_WARNINGS: say("有效，但有提示", "it holds, with warnings below"),
+        Verdict.INDETERMINATE: say("无法判定：缺少所需的内容", "something needed is missing or too old"),
+        Verdict.INVALID: say("无效：至少一项检查不通过", "at least one check failed"),
     }[report.verdict]
     lines = [f"{report.verdict}  {answer}" + (f" ({about})" if subject else "")]
     names = {
@@ -121,14 +123,14 @@ def person_lines(report: Report) -> list[str]:
     }
     counted = "  ".join(f"{names.get(name, name)} {count}" for name, count in report.counts.items())
     if counted:
-        lines.append(say("已核对:", "checked: ") + counted)
+        lines.append(say("已核对：", "checked: ") + counted)
     lines.append(
-        say("信任依据:日志 ", "trust as of: log size ") + f"{report.trust_size}, {time_text(report.trust_issued)}"
+        say("信任依据：日志 ", "trust as of: log size ") + f"{report.trust_size}, {time_text(report.trust_issued)}"
     )
     for finding in report.findings[:_SHOWN]:
         sid = f" [{finding.sid[:12]}]" if finding.sid else ""
         lines.append(f"  {finding.grade}  {finding.code}: {say(*CODE_WORDS[finding.code])}  ({finding.detail}){sid}")
     if len(report.findings) > _SHOWN:
         rest = len(report.findings) - _SHOWN
-        lines.append(say(f"  ……另有 {rest} 项,见 --json", f"  … and {rest} more, see --json"))
+        lines.append(say(f"  ……另有 {rest} 项，见 --json", f"  … and {rest} more, see --json"))
     return lines

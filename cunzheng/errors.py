@@ -64,7 +64,7 @@ def explain(error: BaseException) -> Outcome:
         return Outcome(_text_of(error), _exit_code_of(error))
     if isinstance(error, ConnectionError | TimeoutError):
         return Outcome(
-            say(f"无法连接:{_one_line(error)}", f"cannot connect: {_one_line(error)}"),
+            say(f"无法连接：{_one_line(error)}", f"cannot connect: {_one_line(error)}"),
             ExitCode.COULD_NOT_TELL,
         )
     if isinstance(error, OSError) and error.filename is not None:
@@ -73,7 +73,7 @@ def explain(error: BaseException) -> Outcome:
     name = type(error).__name__
     return Outcome(
         say(
-            f"程序内部错误,请报告({name}:{_one_line(error)});设 CUNZHENG_DEBUG=1 可看到出错位置",
+            f"程序内部错误，请报告（{name}：{_one_line(error)}）；设 CUNZHENG_DEBUG=1 可看到出错位置",
             f"internal error, please report ({name}: {_one_line(error)}); CUNZHENG_DEBUG=1 shows where",
         ),
         ExitCode.NOT_SO,
@@ -104,7 +104,7 @@ def _usage_line(error: click.ClickException) -> str:
     context = getattr(error, "ctx", None)
     if context is None:
         return line
-    return say(f"{line} 用法见:{context.command_path} --help", f"{line} See: {context.command_path} --help")
+    return say(f"{line} 用法见：{context.command_path} --help", f"{line} See: {context.command_path} --help")
 
 
 def _one_line(text: object) -> str:

@@ -85,7 +85,7 @@ def add_user(
             raise CenterError(f"用户 {name} 已存在", f"user {name} is there already")
         for plant in plants:
             if store_plants.find(session, plant) is None:
-                raise CenterError(f"没有工厂 {plant}；请先添加", f"there is no plant {plant}; add it first")
+                raise CenterError(f"没有企业 {plant}；请先添加", f"there is no plant {plant}; add it first")
         user = User(
             name=name,
             password_hash=accounts.hash_password(password),
@@ -226,7 +226,7 @@ def add_plant(center: Center, plan: bytes, parameters: bytes | None = None) -> s
         old = store_plants.find(session, master.plant)
         if old is not None and (old.zone, old.region) != (master.zone, master.region):
             raise CenterError(
-                f"工厂 {master.plant} 的时区和地区不能更改",
+                f"企业 {master.plant} 的时区和地区不能更改",
                 f"zone and region of plant {master.plant} cannot be changed",
             )
         plan_sha256 = store_contents.add(session, master.plant, PLAN, JSON_TYPE, plan, now)

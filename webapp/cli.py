@@ -141,7 +141,7 @@ def export_month(config: Path, as_json: bool, plant: str, period: str, out: Path
         data = export.month_bundle(opened, plant, period)
     if data is None:
         raise CenterError(
-            f"工厂 {plant} 的 {period} 还没有签名的月度记录", f"plant {plant} has no signed month {period} yet"
+            f"企业 {plant} 的 {period} 还没有签名的月度记录", f"plant {plant} has no signed month {period} yet"
         )
     target.write_bytes(data)
     line = _say(f"已写入 {target}（{len(data)} 字节）", f"wrote {target} ({len(data)} bytes)")
@@ -269,7 +269,7 @@ def gateway() -> None:
     """Group of gateway commands."""
 
 
-@gateway.command(name="invite", help=_say("为网关生成一次性注册码。", "Make a one-time code for a gateway."))
+@gateway.command(name="invite", help=_say("为网关生成一次性登记码。", "Make a one-time code for a gateway."))
 @_config
 @_json
 @click.argument("plant")
@@ -279,7 +279,7 @@ def gateway_invite(config: Path, as_json: bool, plant: str, gw: str) -> None:
     with _open(config) as opened:
         code = enrolment.invite_gateway(opened, plant, gw)
     line = _say(
-        f"网关 {gw} 的注册码（7 天内有效，仅显示一次）：{code}",
+        f"网关 {gw} 的登记码（7 天内有效，仅显示一次）：{code}",
         f"code for gateway {gw} (good for 7 days, shown once): {code}",
     )
     _tell({"gw": gw, "plant": plant, "code": code}, line, as_json=as_json)

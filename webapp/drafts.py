@@ -24,7 +24,7 @@ def compose(center: Center, plant: str, period: str) -> Draft:
     with center.database.reading() as session:
         row = store_plants.find(session, plant)
         if row is None:
-            raise CenterError(f"没有工厂 {plant}", f"there is no plant {plant}")
+            raise CenterError(f"没有企业 {plant}", f"there is no plant {plant}")
         size = store_log.size_of(session)
         revision = month_files.month_file(session, plant, period).revision + 1
         old = store_months.find_draft(session, plant, period)
@@ -67,7 +67,7 @@ def _is_right(old: Draft, plant: Plant, revision: int, newest: int) -> bool:
 def _content(data: bytes | None, name: str, plant: str) -> bytes:
     if data is None:
         raise CenterError(
-            f"工厂 {plant} 的 {name} 不在中心；请重新添加工厂方案",
+            f"企业 {plant} 的 {name} 不在中心；请重新添加企业方案",
             f"{name} of plant {plant} is not at the centre; add its plan again",
         )
     return data

@@ -64,11 +64,11 @@ def invite_gateway(center: Center, plant: str, gw: str) -> str:
     code = "-".join(secrets.token_hex(3) for _ in range(_CODE_BYTES // 3))
     with center.database.writing() as session:
         if store_plants.find(session, plant) is None:
-            raise CenterError(f"没有工厂 {plant}；请先添加", f"there is no plant {plant}; add it first", exit_code=1)
+            raise CenterError(f"没有企业 {plant}；请先添加", f"there is no plant {plant}; add it first", exit_code=1)
         known = store_plants.find_gateway(session, gw)
         if known is not None and known.plant != plant:
             raise CenterError(
-                f"网关编号 {gw} 已属于工厂 {known.plant}；请换一个编号",
+                f"网关编号 {gw} 已属于企业 {known.plant}；请换一个编号",
                 f"gateway id {gw} belongs to plant {known.plant}; choose another id",
             )
         now = center.now()

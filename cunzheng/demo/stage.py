@@ -115,7 +115,7 @@ class Stage:
             code = enrolment.invite_gateway(center, stage_plant.PLANT, stage_plant.GATEWAY)
         facts = self.programs.call("gateway", "enrol", "-c", "gateway.toml", code)
         return say(
-            f"网关 {facts['gateway']} 已凭一次性注册码登记，密钥 {facts['kid'][:12]}…",
+            f"网关 {facts['gateway']} 已凭一次性登记码登记，密钥 {facts['kid'][:12]}…",
             f"gateway {facts['gateway']} enrolled by one-time code, key {facts['kid'][:12]}…",
         )
 
@@ -177,9 +177,9 @@ class Stage:
         """Walk a month from draft to approved, one line a step."""
         one = stage_plant.PLANT
         declared = people["technician"].declare(one, period)
-        yield say(f"{period}：化验/计量人员已声明", f"{period}: declared by the technician") + f"  {declared.sid[:12]}"
+        yield say(f"{period}：化验/计量人员已申报", f"{period}: declared by the technician") + f"  {declared.sid[:12]}"
         declared = people["responsible"].declare(one, period)
-        yield say(f"{period}：负责人已声明", f"{period}: declared by the responsible person") + f"  {declared.sid[:12]}"
+        yield say(f"{period}：负责人已申报", f"{period}: declared by the responsible person") + f"  {declared.sid[:12]}"
         month = self._signed_month(people["city"], period)
         yield (
             say(f"{period}：网关复算一致并签署月度存证", f"{period}: recomputed and signed by the gateway")
