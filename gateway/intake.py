@@ -11,8 +11,8 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from device_profiles import PayloadError, decode_payload, topic_for
-from evidence.encoding import time_text
+from device_profiles import Decoded, PayloadError, decode_payload, topic_for
+from evidence.encoding import sha256_hex, time_text
 from evidence.reading import Reading
 from gateway.catalogue import Instrument
 from gateway.chain import append_event
@@ -27,6 +27,8 @@ from gateway.store import Store
 
 log = logging.getLogger("cunzheng.gateway")
 
+RAW_BYTES = 4096
+"""A message up to this length is kept as it came."""
 _SESSION_KNOWN = "mqtt_session"
 
 
@@ -107,9 +109,23 @@ class MqttIntake:
             if decoded is None:
                 continue
             for channel in channels:
-                reading = to_reading(channel, decoded, time, message.received, device_time=said.device_time_text or "")
+                reading = to_reading(
+                    channel,
+                    decoded,
+                    time,
+                    message.received,
+                    device_time=said.device_time_text or "",
+                    payload=_raw(message.payload, decoded),
+                )
                 found.append(self._pipeline.arrival(reading, f"mqtt|{channel}|{said.dedup}"))
         return found
+
+
+def _raw(payload: bytes, decoded: Decoded) -> str:
+    """Keep the message's own text beside each reading; of a long one the point's text and the message's digest."""
+    if len(payload) <= RAW_BYTES:
+        return payload.decode("utf-8")
+    return f"{decoded.raw_hex} sha256:{sha256_hex(payload)}"
 
 
 def _commit(store: Store, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> int:

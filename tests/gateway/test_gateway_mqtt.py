@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -189,6 +190,23 @@ async def test_poison_goes_aside_and_blocks_nobody(plant: Plant, broker: BrokerH
         await asyncio.to_thread(publish, broker, [message(3)])
         await until(lambda: count(plant) == 4)
     assert count(plant, "quarantine") == 1
+
+
+async def test_message_is_kept_as_it_came_beside_each_reading(
+    plant: Plant, broker: BrokerHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.intake.RAW_BYTES", 300)
+    spelt = message(1).replace(b'"flow_nm3h": 60', b'"flow_nm3h": 6.0e1')
+    long = message(2, note="x" * 1000)
+    async with listening(plant, broker):
+        await asyncio.to_thread(publish, broker, [spelt, long])
+        await until(lambda: count(plant) >= 4)
+    rows = plant.writer.call(lambda store: store.rows("SELECT channel, raw FROM reading ORDER BY time, channel"))
+    half = len(rows) // 2
+    assert {row["raw"] for row in rows[:half]} == {spelt.decode()}
+    digest = f" sha256:{hashlib.sha256(long).hexdigest()}"
+    assert all(row["raw"].endswith(digest) and len(row["raw"]) < 300 for row in rows[half:])
+    assert any(row["raw"] == f"60{digest}" for row in rows[half:])
 
 
 async def test_value_without_number_is_marked(plant: Plant, broker: BrokerHandle) -> None:
