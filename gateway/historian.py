@@ -104,8 +104,6 @@ def _rows(
             )
         stamp = row[time_at].strip()
         time = _time(stamp, how, zone, name, line_of)
-        if how.period_label == "end" and how.step is not None:
-            time -= how.step
         if time > now + FUTURE_TOLERANCE:
             raise _wrong(name, line_of, f"时间 {stamp} 在未来", f"time {stamp} lies in the future")
         if time in seen:
@@ -155,6 +153,14 @@ def _converted(value: Decimal, column: _Column, name: str, line: int) -> Decimal
 
 
 def _time(stamp: str, how: TimeColumn, zone: ZoneInfo | None, name: str, line: int) -> datetime:
+    try:
+        time = _instant(stamp, how, zone, name, line)
+        return time - how.step if how.period_label == "end" and how.step is not None else time
+    except OverflowError as error:
+        raise _wrong(name, line, f"时间 {stamp!r} 超出可表示的范围", f"time {stamp!r} is out of range") from error
+
+
+def _instant(stamp: str, how: TimeColumn, zone: ZoneInfo | None, name: str, line: int) -> datetime:
     try:
         time = (
             datetime.fromisoformat(stamp) if how.format == "iso" else datetime.strptime(stamp, how.format)  # noqa: DTZ007 - naive is judged below

@@ -114,6 +114,12 @@ def test_another_value_for_a_known_time_stops_the_whole_file(plant: Plant) -> No
         pytest.param(("00:45", "00:30"), MAP, r"line 4: time .* repeats line 3", id="duplicate row"),
         pytest.param(("00:45", "00:40"), MAP, r"line 4: its interval overlaps the one of line 3", id="overlap"),
         pytest.param(("2026-02-01T00:45", "2026-04-01T00:45"), MAP, r"line 4: time .* lies in the future", id="future"),
+        pytest.param(
+            ("2026-02-01T00:45", "0001-01-01T00:45"), MAP, r"line 4: time .* is out of range", id="before UTC"
+        ),
+        pytest.param(
+            ("2026-02-01T00:45:00+08:00", "0001-01-01T00:00:00Z"), MAP, r"line 4: time .* is out of range", id="year 1"
+        ),
         pytest.param(("01T00:45", "32T00:45"), MAP, r"line 4: time .* is not of the format iso", id="no such day"),
         pytest.param(
             ("end,kwh", "end,kWh"), MAP, r"line 1: column 'kwh' is missing .* columns are: end, kWh", id="column"
