@@ -7,12 +7,14 @@ their own in the data folder, made by `cunzheng center init` and readable by the
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from webapp.errors import CenterError
 
@@ -108,6 +110,33 @@ class Settings(_Section):
         return self.data_dir / "registrar.key"
 
 
+_CHINESE: Mapping[str, str] = {
+    "missing": "缺少此项",
+    "int_type": "应为整数",
+    "int_parsing": "应为整数",
+    "int_from_float": "应为整数",
+    "bool_type": "应为 true 或 false",
+    "bool_parsing": "应为 true 或 false",
+    "string_type": "应为文本",
+    "path_type": "应为文件路径",
+    "model_type": "应为一节设置",
+    "greater_than_equal": "不得小于 {ge}",
+    "less_than_equal": "不得大于 {le}",
+    "string_too_long": "不得超过 {max_length} 个字符",
+    "string_pattern_mismatch": "应符合格式 {pattern}",
+}
+
+
+def _chinese(error: ErrorDetails) -> str:
+    return _CHINESE.get(error["type"], "不合规定").format(**error.get("ctx", {}))
+
+
+def _place(error: ValueError) -> str:
+    """Say in Chinese where a TOML text is wrong, as far as the parser tells."""
+    found = re.search(r"at line (\d+), column (\d+)", str(error))
+    return f"：第 {found[1]} 行第 {found[2]} 列" if found else "：文字编码或结尾有误"
+
+
 def from_mapping(data: Mapping[str, object], folder: Path) -> Settings:
     """Build settings from parsed TOML; relative paths start at `folder`.
 
@@ -126,7 +155,7 @@ def from_mapping(data: Mapping[str, object], folder: Path) -> Settings:
                 exit_code=3,
             ) from error
         raise CenterError(
-            f"center.toml：设置项 {path} 不正确：{first['msg']}",
+            f"center.toml：设置项 {path} 不正确：{_chinese(first)}",
             f"center.toml: setting {path} is not right: {first['msg']}",
             exit_code=3,
         ) from error
@@ -149,7 +178,7 @@ def load(path: Path) -> Settings:
         ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise CenterError(
-            f"设置文件 {path} 不是正确的 TOML：{error}",
+            f"设置文件 {path} 不是正确的 TOML{_place(error)}",
             f"settings file {path} is not valid TOML: {error}",
             exit_code=3,
         ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -122,6 +123,9 @@ def test_a_wrong_plan_names_its_member(ready: Path, tmp_path: Path) -> None:
         ("[web]\nprot = 1", "web.prot"),
         ("[web]\nport = 99999999", "web.port"),
         ("[log]\norigin = 'no slash'", "log.origin"),
+        ("[log]\norigin = 7", "log.origin"),
+        ("[web]\nsecure_cookies = 'perhaps'", "web.secure_cookies"),
+        ("web = 1", "web"),
         ("[more]\nx = 1", "more"),
         ("= 1", "TOML"),
     ],
@@ -134,6 +138,7 @@ def test_a_wrong_setting_is_named_by_its_path(tmp_path: Path, line: str, words: 
     with pytest.raises(CenterError) as caught:
         load(file)
     assert words in caught.value.en
+    assert not re.search("should|must|Input|valid", caught.value.zh)
     assert caught.value.exit_code == 3
 
 
