@@ -89,12 +89,14 @@ def present(members: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse(text: str | bytes) -> Any:
-    """Parse JSON without duplicate names or numbers that are not whole.
+    """Parse JSON in UTF-8 without byte order mark, duplicate names or numbers that are not whole.
 
     Raises:
         MessageError: it is not such JSON.
     """
     try:
+        # json.loads would guess the encoding of bytes, and skip a byte order mark.
+        text = text.decode("utf-8") if isinstance(text, bytes) else text
         return json.loads(text, object_pairs_hook=_unique, parse_float=_no_float, parse_constant=_no_float)
     except (ValueError, RecursionError) as error:
         if isinstance(error, MessageError):

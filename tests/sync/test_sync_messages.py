@@ -78,6 +78,16 @@ def test_what_is_no_push_is_refused_by_its_path(text: str, path: str) -> None:
     assert caught.value.where == path
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"])
+def test_a_message_is_utf_8_without_byte_order_mark(encoding: str) -> None:
+    text = Push(()).to_json()
+    assert Push.from_json(text.encode()) == Push(())
+    with pytest.raises(MessageError):
+        Push.from_json(text.encode(encoding))
+    with pytest.raises(MessageError):
+        Push.from_json(f"\ufeff{text}")
+
+
 @given(st.binary(max_size=200))
 def test_garbage_is_refused_and_nothing_else_happens(data: bytes) -> None:
     for kind in (Push, PushResult, PullResult, Live, TileAnswer):
