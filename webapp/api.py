@@ -7,7 +7,7 @@ by admission, statement by statement.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from flask import Blueprint, Response, abort, g, request
 from sqlalchemy.orm import Session
 
-from evidence.encoding import parse_decimal, parse_time, sha256_hex, strict_json
+from evidence.encoding import MAX_SAFE_INTEGER, parse_decimal, parse_time, sha256_hex, strict_json
 from evidence.errors import Code, EvidenceError
 from evidence.reading import Flag
 from evidence.roles import GATEWAY
@@ -48,6 +48,8 @@ DEVICE_KINDS = ("segment", "event")
 """What a gateway needs of the other devices of its plant, to recompute a month that stands on all of them."""
 PULL_ITEMS = 200
 WANTS = 50
+LIVE_SAMPLES = 1000
+"""Live values in one message: a gateway sends the newest one of each channel."""
 LIVE_KEPT = timedelta(hours=48)
 LIVE_AHEAD = timedelta(minutes=5)
 _SHA256 = re.compile(r"[0-9a-f]{64}\Z")
@@ -168,7 +170,7 @@ def push() -> Response:
 def pull() -> Response:
     """Give what was logged about the gateway's plant by others, the files it names, and tiles asked for."""
     center = current_center()
-    after = request.args.get("after", -1, type=int)
+    after = _number("after", -1)
     with center.database.reading() as session:
         size = store_log.size_of(session)
         rows = [row for row in _pulled_rows(session, after) if row.idx < size]
@@ -177,7 +179,7 @@ def pull() -> Response:
             PulledItem(row.idx, row.jws, receipt.to_text()) for row, receipt in zip(rows, receipts, strict=True)
         )
         digests = {subject["sha256"] for row in rows for subject in parse_envelope(row.jws).payload.get("subjects", ())}
-        if isinstance(after, int) and after < 0:
+        if after < 0:
             plant = store_plants.find(session, g.gateway.plant)
             digests |= {plant.plan_sha256, plant.parameters_sha256} if plant is not None else set()
         sizes = store_contents.sizes(session, digests)
@@ -195,13 +197,20 @@ def pull() -> Response:
 
 
 def _pulled_rows(session: Session, after: int) -> list[LogEntry]:
-    plant, epoch = g.gateway.plant, request.args.get("epoch", type=int)
+    plant, epoch = g.gateway.plant, _number("epoch", -1)
     rows = store_log.plant_entries(session, plant, kinds=PULLED_KINDS, after=after, limit=PULL_ITEMS)
-    if epoch is not None:
+    if epoch >= 0:
         rows += store_log.device_entries_of_others(
             session, plant, g.gateway.id, epoch, kinds=DEVICE_KINDS, after=after, limit=PULL_ITEMS
         )
     return sorted(rows, key=lambda row: row.idx)[:PULL_ITEMS]
+
+
+def _number(name: str, default: int) -> int:
+    number: int = request.args.get(name, default, type=int)
+    if abs(number) > MAX_SAFE_INTEGER:
+        abort(422, f"{name} is no number of this protocol")
+    return number
 
 
 @blueprint.get("/content/<sha256>")
@@ -256,11 +265,16 @@ def tiles() -> Response:
 @limiter.limit(_gateway_limit)
 @signed
 def live() -> Response:
-    """Take live values for the plant page; they are kept two days and are never evidence."""
+    """Take live values of declared channels for the plant page; kept two days, never evidence."""
     center = current_center()
     message = Live.from_json(request.get_data())
+    if len(message.samples) > LIVE_SAMPLES:
+        abort(413, f"at most {LIVE_SAMPLES} live values in one message")
     now = center.now()
     rows = [row for sample in message.samples if (row := _live_row(sample, now)) is not None]
+    with center.database.reading() as session:
+        units = _declared_units(session, {row.channel for row in rows})
+    rows = [row for row in rows if units.get(row.channel) == row.unit]
     with center.database.writing() as session:
         _keep_live(session, rows, now)
     return answer_json({"kept": len(rows)})
@@ -284,6 +298,16 @@ def _live_row(sample: Any, now: datetime) -> LiveSample | None:
         flag=sample.flag,
         gw=g.gateway.id,
     )
+
+
+def _declared_units(session: Session, channels: Iterable[str]) -> dict[str, str]:
+    """Look up the unit that the gateway declared last for each of these channels, where it did."""
+    units = {}
+    for channel in channels:
+        declared = store_log.newest_declaration(session, g.gateway.plant, channel, g.gateway.id)
+        if declared is not None:
+            units[channel] = str(parse_envelope(declared.jws).payload["data"]["unit"])
+    return units
 
 
 def _keep_live(session: Session, rows: list[LiveSample], now: datetime) -> None:

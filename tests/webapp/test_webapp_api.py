@@ -22,7 +22,7 @@ from evidence.note import NoteKey, verify_checkpoint
 from evidence.receipt import Receipt, verify_receipt
 from evidence.trust import Trust
 from sync import Live, LiveSample, PullResult, Push, PushResult, Status, TileRefusal
-from webapp import create_app, enrolment, store_contents, store_readings, tile_wants
+from webapp import create_app, enrolment, store_contents, store_readings, submission, tile_wants
 from webapp.center import Center
 
 
@@ -149,7 +149,10 @@ def test_ended_key_calls_no_more(site: Site) -> None:
     assert code_of(site.caller.call("GET", "/api/v1/pull")) == (401, "KEY_UNKNOWN")
 
 
-@pytest.mark.parametrize(("body", "status"), [(b"{}", 400), (b"[]", 400), (b"\xff", 400), (b'{"items":[],"x":1}', 400)])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{}", 400), (b"[]", 400), (b"\xff", 400), (b'{"items":[],"x":1}', 400), (b'\xef\xbb\xbf{"items":[]}', 400)],
+)
 def test_what_is_no_message_is_refused(site: Site, body: bytes, status: int) -> None:
     response = site.caller.call("POST", "/api/v1/statements", body)
     assert (response.status_code, response.json()["code"]) == (status, "MESSAGE")
@@ -188,6 +191,17 @@ def test_pull_brings_what_the_plants_other_devices_signed(site: Site) -> None:
     mine = PullResult.from_json(site.caller.call("GET", "/api/v1/pull?epoch=2&wait=0").content)
     assert len(mine.items) == 4
     assert PullResult.from_json(site.caller.call("GET", "/api/v1/pull?wait=0").content).items == ()
+
+
+@pytest.mark.parametrize("after", [2**63, 2**64, 2**53, 10**30, -(2**63) - 1])
+def test_a_number_that_cannot_be_is_refused(site: Site, after: int) -> None:
+    assert site.caller.call("GET", f"/api/v1/pull?epoch={after}").status_code == 422
+    assert code_of(site.caller.call("GET", f"/api/v1/pull?after={after}")) == (422, "UNPROCESSABLE_ENTITY")
+
+
+def test_a_log_number_to_come_brings_nothing(site: Site) -> None:
+    pulled = PullResult.from_json(site.caller.call("GET", f"/api/v1/pull?after={2**53 - 1}").content)
+    assert pulled.items == ()
 
 
 def test_files_come_and_go_by_digest_and_only_for_the_plant(site: Site) -> None:
@@ -247,6 +261,7 @@ def test_tile_that_a_gateway_cannot_show_is_known_as_such_and_may_be_asked_for_a
 
 
 def test_live_values_are_kept_two_days_and_never_logged(site: Site) -> None:
+    site.push(site.device.config())
     now = site.center.now()
     samples = [
         LiveSample("ELEC.IMPORT", time_text(now - age), value, "kWh", flag)
@@ -266,6 +281,32 @@ def test_live_values_are_kept_two_days_and_never_logged(site: Site) -> None:
     assert site.center.log.published() == before
     bad = Live((LiveSample("x", time_text(now), "1e5", "kWh", "N"),)).to_json().encode()
     assert code_of(site.caller.call("POST", "/api/v1/live", bad)) == (422, "SCHEMA")
+
+
+def test_live_values_count_only_for_declared_channels_in_their_unit(site: Site) -> None:
+    site.push(site.device.config("ELEC.IMPORT"))
+    now = time_text(site.center.now())
+    sent = [("ELEC.IMPORT", "MWh"), ("ELEC.EXPORT", "kWh"), *((f"C.{n}", "看") for n in range(50))]
+    samples = tuple(LiveSample(channel, now, "1", unit, "N") for channel, unit in sent)
+    assert site.caller.call("POST", "/api/v1/live", Live(samples).to_json().encode()).json() == {"kept": 0}
+    site.push(site.device.config("ELEC.EXPORT"))
+    assert site.caller.call("POST", "/api/v1/live", Live(samples).to_json().encode()).json() == {"kept": 1}
+    with site.center.database.reading() as session:
+        assert [row.channel for row in store_readings.latest(session, "P-0001")] == ["ELEC.EXPORT"]
+
+
+def test_live_values_of_another_gateways_channel_are_not_kept(site: Site) -> None:
+    other = Device(gw="GW-0002", key=SigningKey.from_seed(b"o" * 32))
+    other.enrol(site.center)
+    submission.submit(site.center, [other.config("GAS.TOTAL")])
+    sample = LiveSample("GAS.TOTAL", time_text(site.center.now()), "1", "kWh", "N")
+    assert site.caller.call("POST", "/api/v1/live", Live((sample,)).to_json().encode()).json() == {"kept": 0}
+
+
+def test_live_values_in_one_message_have_a_limit(site: Site) -> None:
+    now = time_text(site.center.now())
+    samples = tuple(LiveSample("ELEC.IMPORT", now, "1", "kWh", "N") for _ in range(1001))
+    assert site.caller.call("POST", "/api/v1/live", Live(samples).to_json().encode()).status_code == 413
 
 
 def test_anyone_can_rebuild_the_tree_from_the_public_side(site: Site) -> None:
@@ -303,8 +344,6 @@ def test_answers_carry_the_security_headers_and_no_insides(site: Site, monkeypat
 
 def test_a_locked_database_is_answered_with_try_again(site: Site) -> None:
     from sqlalchemy.exc import OperationalError
-
-    from webapp import submission
 
     def locked(*args: object) -> None:
         raise OperationalError("UPDATE", {}, Exception("database is locked"))
