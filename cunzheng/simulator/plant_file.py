@@ -14,7 +14,7 @@ from .errors import PlantFileError
 SAMPLE = """\
 speed = 1                         # how fast simulated time runs; default 1
 from = 2018-01-01T00:00:00+09:00  # where simulated time starts; default now
-source = "live"                   # "live": the mill's weeks for ever 实时; "recording": the half year itself 原记录
+source = "live"                   # 实时 "live": the mill's weeks for ever; 原记录 "recording": the half year itself
 
 [[modbus]]                        # one TCP listener
 port = 15020                      # default 0: a free one, printed
