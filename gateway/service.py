@@ -32,6 +32,8 @@ from gateway.store import Store
 SEAL_CHECK_S = 5.0
 CLOCK_CHECK_S = 5.0
 HEALTH_CHECK_S = 60.0
+BROKER_CHECK_S = 1.0
+BROKER_PROBLEM = "mqtt"
 CLOCK_STEP_MS = 2_000
 """Check Q05: a wall clock that moves by more than this against the monotonic one has stepped."""
 FIRST_PAUSE_S = 1.0
@@ -98,6 +100,7 @@ class Service:
             client_id = broker.client_id or f"cunzheng-{self._pipeline.signer.identity.gw}"
             session = MqttSession(broker, client_id, intake.topics, self._clock)
             work.append(("mqtt", session.run(intake.handle, intake.session)))
+            work.append(("broker", self._forever("broker", BROKER_CHECK_S, BrokerWatch(session, self._gateway).look)))
         return work
 
     # -- tasks --------------------------------------------------------------------------------------------
@@ -183,6 +186,7 @@ class Service:
 
     def _started(self, store: Store) -> None:
         """Say that the gateway started, and since when it has no readings."""
+        clear_problem(store, BROKER_PROBLEM)
         signer, now = self._pipeline.signer, self._clock.now()
         append_event(store, signer, "restart", {"reason": "start"})
         seen = latest_time(store)
@@ -190,6 +194,31 @@ class Service:
         if seen is not None and _is_gap(parse_time(seen), now, timedelta(seconds=3 * rhythm)):
             data = {"source": "gateway", "from": seen, "to": time_text(now), "reason": "not running"}
             append_event(store, signer, "gap", data)
+
+
+class BrokerWatch:
+    """Makes a broker that refuses or is away a problem, until it is back."""
+
+    def __init__(self, session: MqttSession, gateway: Gateway) -> None:
+        self._session, self._gateway = session, gateway
+        self._said: str | None = None
+
+    async def look(self) -> None:
+        """Write down a change since the last look."""
+        error = self._session.error
+        if error == self._said:
+            return
+        name, now = self._session.name, time_text(self._gateway.clock.now())
+
+        def note(store: Store) -> None:
+            if error is None:
+                clear_problem(store, BROKER_PROBLEM)
+            else:
+                zh, en = f"MQTT 服务器 {name} 不可用：{error}", f"the MQTT broker {name} is not available: {error}"
+                raise_problem(store, BROKER_PROBLEM, zh, en, now)
+
+        await self._gateway.writer.do(note)
+        self._said = error
 
 
 def _is_gap(seen: datetime, now: datetime, allowed: timedelta) -> bool:

@@ -16,10 +16,12 @@ from small_centre import CODE, SmallCentre
 
 import device_profiles
 from cunzheng.cli import cunzheng
+from cunzheng.simulator.broker import mosquitto_path, start_broker
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from evidence.statement import parse
 from gateway.assembly import open_gateway
 from gateway.chain import own_statements
+from gateway.problems import problems
 from gateway.service import Service
 from gateway.store import Store
 
@@ -201,3 +203,34 @@ def test_sigterm_ends_the_service_in_order_and_the_gap_is_declared(folder: Path,
 async def readings(opened: object) -> int:
     writer = opened.writer  # type: ignore[attr-defined]
     return int(await writer.do(lambda store: store.value("SELECT count(*) FROM reading")))
+
+
+def problem_keys(store: Store) -> list[str]:
+    return [one.key for one in problems(store)]
+
+
+@pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
+async def test_broker_that_refuses_is_shown_by_status_until_it_lets_the_gateway_in(folder: Path) -> None:
+    device = '[[mqtt]]\nid = "gas1"\nprofile = "plain-json-gas"\nparameters = { max_flow_nm3h = "5000" }\n'
+    (folder / "site.toml").write_text(f'{device}[[channel]]\nid = "GAS"\ndevice = "gas1"\npoint = "volume"\n', "utf-8")
+    with start_broker(folder / "refusing", refuse=True) as refusing:
+        port = refusing.port
+        with (folder / "gateway.toml").open("a") as settings:
+            settings.write(f'[mqtt]\nhost = "{refusing.host}"\nport = {port}\nbackoff_max_s = 1\n')
+        enrolled = await asyncio.to_thread(called, folder, "enrol", CODE)
+        assert enrolled.exit_code == 0, enrolled.output
+        with await asyncio.to_thread(open_gateway, folder / "gateway.toml") as opened:
+            stop = asyncio.Event()
+            running = asyncio.create_task(Service(opened).run(stop))
+            async with asyncio.timeout(20):
+                while await opened.writer.do(problem_keys) != ["mqtt"]:
+                    await asyncio.sleep(0.05)
+            status = await asyncio.to_thread(called, folder, "status", "--json")
+            assert "Not authorized" in json.loads(status.stdout)["problems"][0]["zh"]
+            refusing.stop()
+            with start_broker(folder / "open", port=port):
+                async with asyncio.timeout(20):
+                    while await opened.writer.do(problem_keys):
+                        await asyncio.sleep(0.05)
+                stop.set()
+                await running
