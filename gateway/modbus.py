@@ -104,22 +104,6 @@ class ModbusEndpoint:
                 )
             return tuple(int(value) for value in values)
 
-    async def identify(self, unit: int) -> dict[int, str]:
-        """Read the basic identification (2B/0E), where a device has one.
-
-        Raises:
-            DeviceError: as `read`.
-        """
-        async with self._lock:
-            client = await self._connected()
-            call: Awaitable[ModbusPDU] = client.read_device_information(read_code=1, object_id=0, device_id=unit)
-            answer = await self._answered(call, "identification")
-            self._checked(answer, READ_IDENTIFICATION, unit, "identification")
-            found: dict[int, Any] = getattr(answer, "information", {})
-            return {
-                number: value.decode("utf-8", "replace") for number, value in found.items() if isinstance(value, bytes)
-            }
-
     def close(self) -> None:
         """Close the connection; the next read opens a new one."""
         if self._client is not None:
