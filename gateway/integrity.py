@@ -12,6 +12,7 @@ from evidence.reading import leaf_line
 from evidence.statement import parse
 from evidence.tiles import TILE_WIDTH, tile_hash
 from gateway.errors import IntegrityError
+from gateway.lang import say
 from gateway.rawtile import RawFolder, RawTile
 from gateway.reading_store import sealed_readings
 from gateway.store import Store
@@ -35,9 +36,11 @@ def check_store(store: Store, raw: RawFolder, *, repair: bool) -> CheckReport:
     report = CheckReport()
     for row in store.rows("PRAGMA integrity_check"):
         if row[0] != "ok":
-            report.faults.append(f"database: {row[0]}")
+            report.faults.append(say(f"数据库: {row[0]}", f"database: {row[0]}"))
     for row in store.rows("PRAGMA foreign_key_check"):
-        report.faults.append(f"database: a row of {row[0]} points nowhere")
+        report.faults.append(
+            say(f"数据库: 表 {row[0]} 有一行指向不存在的内容", f"database: a row of {row[0]} points nowhere")
+        )
     for row in store.rows("SELECT epoch FROM tree ORDER BY epoch"):
         _check_tree(store, raw, row["epoch"], report, repair=repair)
     _check_chain(store, report)
@@ -61,13 +64,24 @@ def _check_tree(store: Store, raw: RawFolder, epoch: int, report: CheckReport, *
             if expected is not None:
                 report.segments += 1
                 if edge.root().hex() != expected:
-                    report.faults.append(f"epoch {epoch}: the segment that ends at {edge.size} has another root")
+                    report.faults.append(
+                        say(
+                            f"第 {epoch} 期: 止于 {edge.size} 的段的根与读数不符",
+                            f"epoch {epoch}: the segment that ends at {edge.size} has another root",
+                        )
+                    )
     report.readings += edge.size
-    report.faults += [f"epoch {epoch}: no readings up to {end}, where a segment ends" for end in sorted(ends)]
+    report.faults += [
+        say(
+            f"第 {epoch} 期: 缺少到 {end} 为止的读数，而有一段止于此处",
+            f"epoch {epoch}: no readings up to {end}, where a segment ends",
+        )
+        for end in sorted(ends)
+    ]
     try:
         ReadingTree(store, raw, epoch, bytes).verify_edge()
     except IntegrityError as error:
-        report.faults.append(str(error))
+        report.faults.append(say(error.zh, error.en))
 
 
 def _leaves(
@@ -83,14 +97,21 @@ def _leaves(
     from_rows = [leaf_hash(leaf_line(one.to_leaf(), row["salt"])) for one in rows]
     rows_fit = len(from_rows) == TILE_WIDTH and tile_hash(from_rows) == row["hash"]
     if not rows_fit:
-        report.faults.append(f"epoch {epoch}: the database rows of tile {number} do not give its root")
+        report.faults.append(
+            say(
+                f"第 {epoch} 期: 数据库中数据块 {number} 的行与其根不符",
+                f"epoch {epoch}: the database rows of tile {number} do not give its root",
+            )
+        )
     try:
         hashes = raw.read(epoch, number).leaf_hashes()
         if len(hashes) == TILE_WIDTH and tile_hash(hashes) == row["hash"]:
             return hashes
-        said = f"epoch {epoch}: raw tile {number} does not give its root"
+        said = say(
+            f"第 {epoch} 期: 原始数据块 {number} 与其根不符", f"epoch {epoch}: raw tile {number} does not give its root"
+        )
     except IntegrityError as error:
-        said = str(error)
+        said = say(error.zh, error.en)
     if repair and rows_fit:
         lines = tuple(line_text(one) for one in rows)
         raw.write(RawTile(epoch, number, row["salt"], lines, tuple(one.to_raw() for one in rows)))
@@ -107,10 +128,15 @@ def _check_chain(store: Store, report: CheckReport) -> None:
         statement = parse(row["jws"])
         seq, sid = before.get(row["epoch"], (0, ""))
         payload = statement.payload
+        name = f"{row['epoch']}/{row['seq']}"
         if statement.sid != row["sid"] or payload["seq"] != row["seq"] or payload["epoch"] != row["epoch"]:
-            report.faults.append(f"statement {row['epoch']}/{row['seq']} is filed under the wrong name")
+            report.faults.append(
+                say(f"声明 {name} 的编号与内容不符", f"statement {name} is filed under the wrong name")
+            )
         if row["seq"] != seq + 1 or (payload["prev"] or "") != sid:
-            report.faults.append(f"the chain breaks before statement {row['epoch']}/{row['seq']}")
+            report.faults.append(say(f"声明链在 {name} 之前中断", f"the chain breaks before statement {name}"))
         before[row["epoch"]] = (row["seq"], row["sid"])
     for row in store.rows("SELECT sid FROM statement WHERE sid NOT IN (SELECT sid FROM outbox)"):
-        report.faults.append(f"statement {row['sid'][:12]} was never queued")
+        report.faults.append(
+            say(f"声明 {row['sid'][:12]} 从未进入待传队列", f"statement {row['sid'][:12]} was never queued")
+        )

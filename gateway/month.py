@@ -214,4 +214,4 @@ def _reason(store: Store, supersedes: Statement) -> str:
         payload = review.statement.payload
         if payload["subject"] == supersedes.sid and payload["decision"] in ("return", "reject") and payload["note"]:
             return str(payload["note"])
-    return "declared again"
+    return "重新申报 / declared again"

@@ -73,7 +73,7 @@ def test_revision_supersedes_the_one_before(
     people.declare(rev=2)
     assert syncing.round().months == 1
     first, second = plant.writer.call(lambda store: own_statements(store, "month"))
-    assert (second.payload["supersedes"], second.payload["reason"]) == (first.sid, "declared again")
+    assert (second.payload["supersedes"], second.payload["reason"]) == (first.sid, "重新申报 / declared again")
 
 
 def test_declaration_by_an_unknown_key_counts_for_nothing(

@@ -306,3 +306,16 @@ def test_reading_of_an_impossible_time_is_sealed_with_the_hour_in_which_it_came(
     assert plant.pipeline.seal_due(timedelta(0)).readings == 1
     (segment,) = plant.writer.call(lambda store: own_statements(store, "segment"))
     assert segment.payload["ch"] == [{"id": "TEMP", "n": 1, "valid": 0}]
+
+
+def test_check_speaks_the_language_of_the_person(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant.writer.call(lambda store: store.execute("DELETE FROM outbox"))
+    plant.writer.close()
+    store = Store(plant.folder / "gateway.db")
+    said = []
+    for lang in ("zh", "en"):
+        monkeypatch.setenv("CUNZHENG_LANG", lang)
+        said.append(check_store(store, plant.pipeline.raw, repair=False).faults[0])
+    store.close()
+    assert "从未进入待传队列" in said[0]
+    assert "was never queued" in said[1]
