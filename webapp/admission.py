@@ -33,6 +33,8 @@ logger = logging.getLogger(__name__)
 FUTURE_TOLERANCE = timedelta(minutes=5)
 MAX_HELD = 2000
 """Statements of one gateway that may wait for a predecessor."""
+HELD_FOR = timedelta(days=7)
+"""How long a statement waits; its gateway has it still, and sends it again."""
 NOT_THE_STATEMENTS_FAULT = (OperationalError, InterfaceError, OSError, MemoryError, CenterError)
 """Failures of database, disk or log: the whole batch is tried again later."""
 
@@ -48,6 +50,7 @@ class Admission:
         self._keys: dict[str, KeyEntry] = {}
         self._plants: dict[str, Plant | None] = {}
         self._heads: dict[tuple[str, int], GatewayChain] = {}
+        self._has_forgotten = False
 
     def admit(self, jws: str, consistency: Sequence[str] | None = None) -> Outcome:
         """Log a statement, or say why not; a refusal leaves everything as it was."""
@@ -143,6 +146,7 @@ class Admission:
         """
         payload = statement.payload
         gw, epoch, seq, prev = payload["gw"], payload["epoch"], payload["seq"], payload["prev"]
+        chain_rules.check_epoch(self._session, gw, epoch)
         taken = store_log.by_number(self._session, gw, epoch, seq)
         before = None if prev is None else store_log.by_sid(self._session, prev)
         is_of_chain = before is not None and (before.gw, before.epoch) == (gw, epoch)
@@ -162,6 +166,9 @@ class Admission:
 
     def _hold(self, statement: Statement, missing: str, consistency: Sequence[str] | None) -> Held:
         payload = statement.payload
+        if not self._has_forgotten:
+            store_plants.forget_held(self._session, self.turn.now - HELD_FOR)
+            self._has_forgotten = True
         if store_plants.count_held(self._session, payload["gw"]) < MAX_HELD:
             held = HeldStatement(
                 sid=statement.sid,

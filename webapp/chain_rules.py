@@ -16,20 +16,35 @@ from evidence.verify_month import Signed
 from webapp import store_plants
 from webapp.models import GatewayChain
 
+EPOCHS_AHEAD = 16
+"""How far a new epoch may be ahead of the newest one: so often a gateway may enrol before anything gets through."""
+
+
+def check_epoch(session: Session, gw: str, epoch: int) -> None:
+    """Check that a chain is there or may begin.
+
+    Raises:
+        EvidenceError: ``SEQ_REGRESSION``: it is older than the newest, or so far ahead that few could follow it.
+    """
+    if store_plants.chain(session, gw, epoch) is not None:
+        return
+    newest = store_plants.newest_epoch(session, gw)
+    if epoch <= newest:
+        raise EvidenceError(Code.SEQ_REGRESSION, f"epoch {epoch} is older than the newest one")
+    if epoch > newest + EPOCHS_AHEAD:
+        raise EvidenceError(Code.SEQ_REGRESSION, f"epoch {epoch} is too far ahead of the newest one, {newest}")
+
 
 def check(session: Session, signed: Signed, consistency: Sequence[str] | None) -> None:
     """Check a statement that is the next of its chain.
 
     Raises:
-        EvidenceError: ``SEQ_REGRESSION``, ``CLOCK_STEP_UNDECLARED``, ``ANCHOR_STALE``, ``RANGE_GAP``,
+        EvidenceError: ``CLOCK_STEP_UNDECLARED``, ``ANCHOR_STALE``, ``RANGE_GAP``,
             ``RANGE_OVERLAP`` or ``CONSISTENCY_FAIL``.
     """
     payload = signed.payload
     head = store_plants.chain(session, payload["gw"], payload["epoch"])
-    if head is None:
-        if payload["epoch"] <= store_plants.newest_epoch(session, payload["gw"]):
-            raise EvidenceError(Code.SEQ_REGRESSION, f"epoch {payload['epoch']} is older than the newest one")
-    else:
+    if head is not None:
         _check_clock(payload["clk"]["boot"], payload["clk"]["mono"], signed.statement, head)
         anchor = payload["anchor"]
         if head.anchor_size and (anchor is None or anchor["size"] < head.anchor_size):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from evidence.registry import PlantEntry
@@ -114,6 +114,11 @@ def held_after(session: Session, sid: str) -> list[HeldStatement]:
 def count_held(session: Session, gw: str) -> int:
     """Count a gateway's held statements."""
     return len(session.scalars(select(HeldStatement.sid).where(HeldStatement.gw == gw)).all())
+
+
+def forget_held(session: Session, before: datetime) -> None:
+    """Forget the statements that have been held since before a time."""
+    session.execute(delete(HeldStatement).where(HeldStatement.held_at < before))
 
 
 def release(session: Session, sid: str) -> None:

@@ -311,6 +311,18 @@ def test_an_old_epoch_does_not_come_back(center: Center, device: Device) -> None
     assert one(center, device.event()).status is Status.LOGGED
 
 
+@pytest.mark.parametrize("epoch", [18, 2**31, 2**53 - 1])
+def test_an_epoch_far_ahead_is_refused_because_none_could_follow_it(center: Center, device: Device, epoch: int) -> None:
+    one(center, device.event())
+    ahead = replace(device, epoch=epoch, seq=0, prev=None)
+    assert refused(center, ahead.event()) == "SEQ_REGRESSION"
+    assert refused(center, ahead.event()) == "SEQ_REGRESSION"
+    with center.database.reading() as session:
+        assert store_plants.count_held(session, GW) == 0
+    # A gateway may enrol anew several times before anything of an epoch gets through.
+    assert one(center, replace(device, epoch=17, seq=0, prev=None).event()).status is Status.LOGGED
+
+
 def test_a_predecessor_that_is_not_the_one_before_is_refused(center: Center, device: Device) -> None:
     first = device.event()
     submit(center, [first, device.event(), device.event()])
@@ -390,3 +402,18 @@ def test_many_held_statements_have_a_limit(center: Center, device: Device, monke
         assert store_plants.count_held(session, GW) == 3
     one(center, items[0])
     assert {result.status for result in submit(center, items)} == {Status.LOGGED}
+
+
+def test_a_statement_whose_predecessor_never_comes_is_forgotten_after_a_week(center: Center, device: Device) -> None:
+    clock = [center.now()]
+    center = replace(center, clock=lambda: clock[0])
+    _, early, _, late = (device.event() for _ in range(4))
+    assert one(center, early).status is Status.HELD
+    clock[0] += timedelta(days=6)
+    assert one(center, late).status is Status.HELD
+    with center.database.reading() as session:
+        assert store_plants.count_held(session, GW) == 2
+    clock[0] += timedelta(days=2)
+    assert one(center, late).status is Status.HELD
+    with center.database.reading() as session:
+        assert store_plants.count_held(session, GW) == 1
