@@ -8,7 +8,7 @@ Who may sign a kind stands in ``roles.py``; what a statement must agree with, in
 import re
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -16,6 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from evidence.encoding import FIRST_YEAR, LAST_YEAR, parse_decimal, parse_time
 from evidence.errors import Code, EvidenceError
 
+_EXACT = Context(prec=200)
+"""The default context rounds to 28 digits; a figure may have 64."""
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*\Z", re.ASCII)
 _HEX64 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
 _KID = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
@@ -158,7 +160,8 @@ class ChannelEntry(_Closed):
                 raise ValueError("sum, min and max, or first, last and use, come together and from valid readings")
         if self.sum is not None and self.min is not None and self.max is not None:
             total, low, high = (Decimal(figure) for figure in (self.sum, self.min, self.max))
-            if not low <= high or not low * self.valid <= total <= high * self.valid:
+            least, most = (_EXACT.multiply(limit, Decimal(self.valid)) for limit in (low, high))
+            if not low <= high or not least <= total <= most:
                 raise ValueError("sum, min and max contradict each other")
         if self.use is not None and Decimal(self.use) < 0:
             raise ValueError("use is negative")
