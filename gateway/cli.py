@@ -33,6 +33,7 @@ from gateway.modbus import ModbusEndpoint
 from gateway.probe import probe_device
 from gateway.rawtile import RawFolder
 from gateway.reading_store import open_hours
+from gateway.runlock import running_alone
 from gateway.service import Service
 from gateway.settings import Settings, load_settings
 from gateway.site import DeviceSite
@@ -109,7 +110,8 @@ def run(config: Path, verbose: bool) -> None:
     )
     for noisy in ("httpx", "httpcore", "asyncio", "http_message_signatures"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    with open_gateway(config) as opened:
+    settings = load_settings(config)
+    with running_alone(settings.database.parent), open_gateway(settings) as opened:
         uvloop.run(Service(opened).run())
 
 

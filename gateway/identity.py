@@ -51,7 +51,7 @@ def write_key(path: Path, seed: bytes) -> None:
     Raises:
         RefusedError: the file exists; a key is never overwritten.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:

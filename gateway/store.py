@@ -52,7 +52,7 @@ class Store:
         if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
             raise StoreError("SQLite 版本过低，需要 3.38 或更新", "SQLite is too old; 3.38 or newer is needed")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )

@@ -22,6 +22,7 @@ from evidence.statement import parse
 from gateway.assembly import open_gateway
 from gateway.chain import own_statements
 from gateway.problems import problems
+from gateway.runlock import running_alone
 from gateway.service import Service
 from gateway.store import Store
 
@@ -198,6 +199,25 @@ def test_sigterm_ends_the_service_in_order_and_the_gap_is_declared(folder: Path,
         events = [one.payload for one in opened.writer.call(lambda store: own_statements(store, "event"))]
     assert [one["type"] for one in events] == ["epoch-open", "config", "config", "restart", "restart", "gap"]
     assert events[-1]["data"]["from"] == "2026-01-01T00:00:00.000Z"
+
+
+def test_second_gateway_on_one_folder_is_refused_and_the_lock_ends_with_its_holder(folder: Path, root: Path) -> None:
+    called(folder, "enrol", CODE)
+    with running_alone(folder / "data"):
+        done = subprocess.run(
+            [sys.executable, "-m", "cunzheng", "gateway", "run", "-c", str(folder / "gateway.toml")],
+            cwd=root,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 1
+        assert "already runs" in done.stderr
+        assert "Traceback" not in done.stderr
+    with running_alone(folder / "data"):
+        pass
+    assert (folder / "data").stat().st_mode & 0o077 == 0
 
 
 async def readings(opened: object) -> int:
