@@ -1,7 +1,7 @@
 """One running gateway a data folder: two would poll everything twice and take each other's broker session.
 
-A lock of the operating system, so that it ends with its process, however that ends. Short commands (import, sync, close)
-may run beside the service: the database orders what they write.
+A lock of the operating system, so that it ends with its process, however that ends. Short commands (import, sync,
+close) may run beside the service: the database orders what they write.
 """
 
 from __future__ import annotations
