@@ -48,6 +48,14 @@ _EXCEPTION_NAMES: Final = {
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
 
+def _is_not_a_broken_answer(record: logging.LogRecord) -> bool:
+    """Drop asyncio's report of a frame that pymodbus could not decode; the read itself ends as a DeviceError."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], ModbusException)
+
+
+logging.getLogger("asyncio").addFilter(_is_not_a_broken_answer)
+
+
 class WriteRefusedError(Exception):
     """A request that is not a read was attempted; a programming error, never a user's."""
 

@@ -22,7 +22,7 @@ from evidence.encoding import jcs, strict_json
 from evidence.reading import Flag
 from gateway.chain import own_statements
 from gateway.clock import SteppedClock
-from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceGoneError, MisuseError
+from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceError, DeviceGoneError, MisuseError
 from gateway.modbus import ALLOWED_FUNCTIONS, ModbusEndpoint, WriteRefusedError
 from gateway.poller import Poller
 from gateway.probe import probe_device
@@ -307,3 +307,18 @@ async def test_january_of_the_mill_read_over_modbus_is_exact(make_plant: Callabl
     assert (item["quantity"], item["unit"], item["coverage"]) == ("126.23829", "MWh", "1.0000")
     totals = [entry for entry in body["channels"] if entry["id"] == "ELEC.TOTAL"]
     assert totals[0]["use"] == "126238.290" or Decimal(totals[0]["use"]) == Decimal("126238.29")
+
+
+async def test_broken_answer_is_a_device_error_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while asked := await reader.read(300):
+            writer.write(asked[:4] + bytes([0, 4]) + asked[6:8] + bytes([4, 0]))
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    endpoint = ModbusEndpoint("127.0.0.1", server.sockets[0].getsockname()[1], timeout_s=0.5)
+    with pytest.raises(DeviceError):
+        await endpoint.read("input", 0, 2, 1)
+    endpoint.close()
+    server.close()
+    assert "Traceback" not in caplog.text
