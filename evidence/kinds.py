@@ -210,7 +210,7 @@ class ChannelSource(_Closed):
     """Where a channel's readings come from."""
 
     device: Short
-    via: Literal["modbus", "mqtt", "import"]
+    via: Literal["modbus", "mqtt", "hj212", "import"]
 
 
 class ConfigData(_Closed):

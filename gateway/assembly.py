@@ -91,6 +91,11 @@ def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gatew
         raise MisuseError(
             "站点文件有 MQTT 设备，但设置中没有 [mqtt]", "the site has MQTT devices, but the settings have no [mqtt]"
         )
+    if catalogue.loggers and chosen.hj212 is None:
+        raise MisuseError(
+            "站点文件有 HJ 212 数采仪，但设置中没有 [hj212]",
+            "the site has HJ 212 data loggers, but the settings have no [hj212]",
+        )
     if not chosen.database.exists():
         raise MisuseError(
             "网关尚未登记；请先运行 cunzheng gateway enrol", "not enrolled; run cunzheng gateway enrol first"

@@ -19,6 +19,7 @@ from evidence.judge import Limits
 from evidence.totaliser import Totaliser
 from gateway.conversion import is_known
 from gateway.errors import MisuseError
+from gateway.hj212_source import LoggerSource, load_logger
 from gateway.site import ChannelSite, DeviceSite, ImportSite, MqttSite, Site, load_site
 
 
@@ -39,6 +40,7 @@ class Catalogue:
 
     modbus: tuple[Instrument, ...]
     mqtt: tuple[Instrument, ...]
+    loggers: tuple[LoggerSource, ...]
     channels: Mapping[str, Channel]
     limits: Mapping[str, Limits]
     live: frozenset[str]
@@ -54,12 +56,14 @@ def load_catalogue(path: Path) -> Catalogue:
     channels: dict[str, Channel] = {}
     modbus = tuple(_instrument(path, site, device, "modbus", channels) for device in site.device)
     mqtt = tuple(_instrument(path, site, device, "mqtt", channels) for device in site.mqtt)
+    loggers = tuple(load_logger(path, one, site.channels_of(one.id), channels) for one in site.hj212)
     for source in site.import_:
         for channel in site.channels_of(source.id):
             channels[channel.id] = _import_channel(path, source, channel)
     return Catalogue(
         modbus=modbus,
         mqtt=mqtt,
+        loggers=loggers,
         channels=channels,
         limits=_limits(site, (*modbus, *mqtt)),
         live=frozenset(one.id for one in site.channel if one.live),

@@ -21,6 +21,16 @@ def m001_start(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()
+def m_hj212_frames(db: Database) -> None:
+    """Keep every accepted HJ 212 frame whole, once, however often it was sent."""
+    db.execute(
+        "CREATE TABLE hj212_frame (key TEXT NOT NULL, sha256 TEXT NOT NULL, source TEXT NOT NULL,"
+        " received TEXT NOT NULL, raw BLOB NOT NULL, times INTEGER NOT NULL DEFAULT 1,"
+        " PRIMARY KEY (key, sha256)) STRICT, WITHOUT ROWID"
+    )
+
+
 _M001 = """
 CREATE TABLE identity (
     name TEXT PRIMARY KEY,

@@ -20,6 +20,8 @@ from gateway.assembly import Gateway
 from gateway.chain import append_event, outbox_depth
 from gateway.errors import GatewayError, StoreError
 from gateway.groupcommit import GroupCommit
+from gateway.hj212 import LoggerListener
+from gateway.hj212_intake import LoggerIntake
 from gateway.intake import MqttIntake
 from gateway.live import LiveBoard
 from gateway.mqtt import MqttSession
@@ -101,6 +103,10 @@ class Service:
             session = MqttSession(broker, client_id, intake.topics, self._clock)
             work.append(("mqtt", session.run(intake.handle, intake.session)))
             work.append(("broker", self._forever("broker", BROKER_CHECK_S, BrokerWatch(session, self._gateway).look)))
+        loggers = self._gateway.settings.hj212
+        if loggers is not None and self._gateway.catalogue.loggers:
+            frames = LoggerIntake(self._pipeline, self._gateway.catalogue.loggers, on_reading=self._live.note)
+            work.append(("hj212", LoggerListener(loggers, frames).run()))
         return work
 
     # -- tasks --------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Paths in the file are relative to the file. What is measured stands in the site 
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
@@ -55,6 +56,21 @@ class BrokerSettings(Section):
     backoff_max_s: float = Field(60.0, gt=0, le=3_600)
 
 
+class LoggerSettings(Section):
+    """Where data loggers may forward their HJ 212 frames to; absent when there are none."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; that of the plant network, never a public one: the protocol knows no secrets."""
+    port: int = Field(ge=0, le=65_535)
+    peers: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Addresses or networks that may connect; empty means any."""
+    connections: int = Field(16, ge=1, le=1_000)
+    idle_s: float = Field(7_200.0, gt=0, le=7 * 86_400)
+    """A connection that sends nothing for so long is closed."""
+    longest: int = Field(1_024, ge=1_024, le=9_999)
+    """Longest data segment; the standard's is 1,024 characters."""
+
+
 class PollSettings(Section):
     """How Modbus devices are read."""
 
@@ -88,6 +104,7 @@ class Settings(Section):
     site: Path = Path("site.toml")
     centre: CentreSettings
     mqtt: BrokerSettings | None = None
+    hj212: LoggerSettings | None = None
     poll: PollSettings = PollSettings()
     seal: SealSettings = SealSettings()
     limits: LimitSettings = LimitSettings()

@@ -60,6 +60,34 @@ class MqttSite(Section):
     _id = field_validator("id")(_checked_id)
 
 
+class LoggerSite(Section):
+    """One data logger that forwards its frames by HJ 212."""
+
+    id: str
+    mn: str = Field(min_length=1, max_length=64)
+    """The MN it sends; frames of another MN are set aside."""
+    edition: Literal["2005", "2017", "2025"] = "2017"
+    """The edition whose codes and units hold; what a frame's Flag claims is kept beside each reading."""
+    zone: str = "+08:00"
+    """The zone of its times, which carry none."""
+    period_label: Literal["start", "end"] = "start"
+    """Whether DataTime of minute, hour and day values names the start of the period (the standard) or its end."""
+    minute_interval: Literal[1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30] = 10
+    """Minutes that one minute value covers (MinInterval)."""
+    poll_s: float = Field(60.0, gt=0, le=86_400)
+    """How often it sends real-time data (RtdInterval)."""
+    late_s: float = Field(600.0, gt=0)
+    """Values that arrive later than this after their time say so in their reason."""
+    nonstandard_crc: bool = False
+    """Accept the Modbus check sum, which some loggers send in place of that of annex A."""
+    sm4_key_file: Path | None = None
+    """File with its SM4 key, 32 hexadecimal characters; without it encrypted frames are set aside."""
+    serial: str = ""
+    certificate: str = ""
+
+    _id = field_validator("id")(_checked_id)
+
+
 class ImportSite(Section):
     """One historian whose exports are imported."""
 
@@ -83,9 +111,9 @@ class ChannelSite(Section):
 
     id: str
     device: str
-    """Id of a `[[device]]`, `[[mqtt]]` or `[[import]]`."""
+    """Id of a `[[device]]`, `[[mqtt]]`, `[[hj212]]` or `[[import]]`."""
     point: str = ""
-    """The profile's point; for an import the channel's own id is used in the map."""
+    """The profile's point; of a data logger `a05001-Rtd` or `a00000-Cou/hour`; an import has none."""
     param: str = ""
     """Parameter of the data-quality control plan that this channel feeds."""
     subject: str = ""
@@ -93,7 +121,7 @@ class ChannelSite(Section):
     kind: Kind | None = None
     """Needed for imports; otherwise the profile's role decides."""
     unit: str | None = None
-    """Needed for imports; otherwise the profile decides."""
+    """Needed for imports and for codes of a data logger without a unit to trust; otherwise the profile decides."""
     limits: Limits = Limits()
     live: bool = True
     """Sent to the centre as a live value."""
@@ -106,6 +134,7 @@ class Site(Section):
 
     device: tuple[DeviceSite, ...] = ()
     mqtt: tuple[MqttSite, ...] = ()
+    hj212: tuple[LoggerSite, ...] = ()
     import_: tuple[ImportSite, ...] = Field((), alias="import")
     channel: tuple[ChannelSite, ...]
 
@@ -114,10 +143,12 @@ class Site(Section):
         sources = [
             *(device.id for device in self.device),
             *(device.id for device in self.mqtt),
+            *(logger.id for logger in self.hj212),
             *(source.id for source in self.import_),
         ]
         _refuse_repeats(sources, "device")
         _refuse_repeats([channel.id for channel in self.channel], "channel")
+        _refuse_repeats([logger.mn for logger in self.hj212], "MN")
         imports = {source.id for source in self.import_}
         for channel in self.channel:
             if channel.device not in sources:
