@@ -5,7 +5,8 @@ Honest simulators with dials: they answer as the device would until a dial is tu
 
 from .broker import BrokerHandle, start_broker
 from .dials import Dials
-from .errors import BrokerError, ListenError, MqttSimulatorError, PlantFileError, SimulatorError
+from .errors import BrokerError, ListenError, LoggerError, MqttSimulatorError, PlantFileError, SimulatorError
+from .hj212_logger import Hj212LoggerSimulator, LoggerDials
 from .mill import LiveMill, MillInterval, MillReplay, demo_mill, electricity_values, gas_values
 from .modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from .mqtt_device import MqttDeviceSimulator
@@ -14,8 +15,11 @@ __all__ = [
     "BrokerError",
     "BrokerHandle",
     "Dials",
+    "Hj212LoggerSimulator",
     "ListenError",
     "LiveMill",
+    "LoggerDials",
+    "LoggerError",
     "MillInterval",
     "MillReplay",
     "ModbusDeviceSimulator",

@@ -3,7 +3,8 @@
 SimulatorError          could not start or connect; trying again later may work
 ├── ListenError         the TCP port cannot be listened on
 ├── BrokerError         no MQTT broker could be started
-└── MqttSimulatorError  the MQTT broker is away or refuses the device
+├── MqttSimulatorError  the MQTT broker is away or refuses the device
+└── LoggerError         the HJ 212 listener is away or does not answer
 PlantFileError          the plant file is wrong: change it
 """
 
@@ -31,6 +32,10 @@ class BrokerError(SimulatorError):
 
 class MqttSimulatorError(SimulatorError):
     """The MQTT broker cannot be reached or refuses the device."""
+
+
+class LoggerError(SimulatorError):
+    """The HJ 212 listener is away, or did not answer as often as the logger asked."""
 
 
 class PlantFileError(ValueError):
