@@ -19,8 +19,8 @@ READ_BYTES = 16_384
 ANSWER_TIMEOUT_S = 10.0
 """A logger that does not take its answers for so long is cut off; it will connect and send again."""
 LISTEN_RETRY_S = 5.0
-MOST_BROKEN = 200
-"""Pieces of no frame in a row before the connection is closed: whoever sends this speaks another protocol."""
+MOST_BROKEN = 65_536
+"""Bytes of no frame in a row before the connection is closed: whoever sends this speaks another protocol."""
 
 log = logging.getLogger("cunzheng.gateway")
 
@@ -118,7 +118,7 @@ class LoggerListener:
                 reason = "closed by the logger"
             items = stream.feed(data) if data else stream.finish()
             for item in items:
-                broken = broken + 1 if isinstance(item, Broken) else 0
+                broken = broken + len(item.raw) if isinstance(item, Broken) else 0
             if items:
                 answers = await self._intake.handle([self._intake.arrived(item, peer, series) for item in items])
                 if answers and not await self._answered(writer, answers):

@@ -13,8 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from conftest import Plant
+from small_centre import CODE, SmallCentre
 
+from cunzheng.cli import cunzheng
 from cunzheng.simulator.errors import LoggerError
 from cunzheng.simulator.hj212_logger import Hj212LoggerSimulator, LoggerDials
 from device_profiles.hj212 import Edition, FrameStream, Packet, encrypt, read_packet, write_frame, write_packet
@@ -543,7 +546,7 @@ unit = "%"
 
 
 async def test_connection_of_pure_noise_is_closed(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.hj212.MOST_BROKEN", 5)
+    monkeypatch.setattr("gateway.hj212.MOST_BROKEN", 100)
     async with listening(plant) as listener:
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
         writer.write(b"GET / HTTP/1.1\r\n" * 10)
@@ -645,12 +648,7 @@ def test_settings_must_name_a_port_where_the_site_has_loggers(plant: Plant) -> N
         open_gateway(plant.folder / "gateway.toml")
 
 
-async def test_running_gateway_listens(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    (plant.folder / "gateway.toml").write_text(
-        'data = "."\nsite = "site.toml"\n[centre]\nurl = "http://127.0.0.1:9"\n[hj212]\nport = 0\n', "utf-8"
-    )
-    plant.writer.close()
-    monkeypatch.setattr("gateway.assembly.read_key", lambda path: plant.pipeline.signer.key)
+async def test_running_gateway_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[LoggerListener] = []
     real = LoggerListener.__init__
 
@@ -659,17 +657,26 @@ async def test_running_gateway_listens(plant: Plant, monkeypatch: pytest.MonkeyP
         real(self, *given)
 
     monkeypatch.setattr(LoggerListener, "__init__", remembered)
-    with open_gateway(plant.folder / "gateway.toml", plant.clock) as gateway:
-        stop = asyncio.Event()
-        task = asyncio.create_task(Service(gateway).run(stop))
-        await until(lambda: bool(made))
-        await made[0].ready()
-        async with logger(plant, made[0]) as simulator:
+    with SmallCentre() as centre:
+        (tmp_path / "gateway.toml").write_text(
+            f'data = "data"\n[centre]\nurl = "{centre.url}"\nsync_s = 0.1\n[hj212]\nport = 0\n', "utf-8"
+        )
+        (tmp_path / "site.toml").write_text(SITE, "utf-8")
+        words = ["gateway", "enrol", "-c", str(tmp_path / "gateway.toml"), CODE]
+        assert (await asyncio.to_thread(CliRunner().invoke, cunzheng, words)).exit_code == 0
+        with open_gateway(tmp_path / "gateway.toml") as gateway:
+            stop = asyncio.Event()
+            task = asyncio.create_task(Service(gateway).run(stop))
+            await until(lambda: bool(made))
+            await made[0].ready()
+            simulator = Hj212LoggerSimulator(MN, host="127.0.0.1", port=made[0].port, values=lambda at: VALUES)
+            await simulator.connect()
             await simulator.send()
-        stop.set()
-        await task
-        stored = gateway.writer.call(lambda store: store.value("SELECT count(*) FROM reading"))
-    assert stored == 2
+            await simulator.close()
+            stop.set()
+            await task
+            stored = gateway.writer.call(lambda store: store.rows("SELECT value, flag, reason FROM reading"))
+    assert [tuple(row) for row in stored] == [("12.5", "N", ""), ("-123.0723", "N", "")]
 
 
 async def test_simulator_runs_and_connects_again(plant: Plant) -> None:
