@@ -60,10 +60,11 @@ class LoggerListener:
             except OSError as error:
                 if str(error) != self.error:
                     self.error = str(error)
-                    log.error("hj212 cannot listen address=%s:%d reason=%r", settings.host, settings.port, self.error)
+                    await self._intake.note_listening(f"{settings.host}:{settings.port}", self.error)
                 await asyncio.sleep(LISTEN_RETRY_S)
                 continue
             self.error, self.port = None, server.sockets[0].getsockname()[1]
+            await self._intake.note_listening(f"{settings.host}:{self.port}", None)
             self._listening.set()
             log.info("hj212 listens address=%s:%d", settings.host, self.port)
             return server

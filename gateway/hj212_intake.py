@@ -39,6 +39,7 @@ from gateway.errors import StoreError
 from gateway.groupcommit import RETRY_S
 from gateway.hj212_source import LoggerSource
 from gateway.pipeline import Pipeline
+from gateway.problems import clear_problem, raise_problem
 from gateway.reading_store import Arrival, insert_readings
 from gateway.store import Store
 
@@ -46,6 +47,7 @@ log = logging.getLogger("cunzheng.gateway")
 
 GAP_INTERVALS = 3
 """Check Q06: a logger that sent nothing for more than so many intervals leaves a gap event."""
+_PROBLEM = "hj212"
 _SAID_IN_REASON = (Deviation.CRC_NONSTANDARD, Deviation.DATATIME_BEFORE, Deviation.UNKNOWN_EDITION)
 """Deviations that bear on the value; the others stand in the raw text only."""
 
@@ -116,6 +118,22 @@ class LoggerIntake:
         for reading in new:
             self._on_reading(reading)
         return [plan.answer for plan in plans if plan.answer is not None]
+
+    async def note_listening(self, address: str, error: str | None) -> None:
+        """Make an address that cannot be listened on a problem, until it can."""
+        now = time_text(self._pipeline.signer.clock.now())
+
+        def note(store: Store) -> None:
+            if error is None:
+                clear_problem(store, _PROBLEM)
+            else:
+                zh, en = f"无法在 {address} 监听 HJ 212：{error}", f"cannot listen for HJ 212 at {address}: {error}"
+                raise_problem(store, _PROBLEM, zh, en, now)
+
+        try:
+            await self._pipeline.writer.do(note)
+        except StoreError as refused:
+            log.error("problem not recorded address=%s reason=%r", address, str(refused))
 
     # -- reading --------------------------------------------------------------------------------------------
 
@@ -217,7 +235,7 @@ class LoggerIntake:
 
     def _judged(self, reading: Reading) -> Arrival:
         """Judge a reading; what was said of it before stays behind the verdict."""
-        arrival = self._pipeline.arrival(reading, f"hj212|{reading.channel}|{time_text(reading.time)}")
+        arrival = self._pipeline.arrival(reading, f"hj212|{reading.channel}|{reading.time.isoformat()}")
         verdict = arrival.reading.reason
         if reading.reason and verdict != reading.reason:
             both = f"{verdict}; {reading.reason}" if verdict else reading.reason

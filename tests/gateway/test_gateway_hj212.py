@@ -224,6 +224,18 @@ async def test_late_frame_says_by_how_much(make_plant: Callable[..., Plant]) -> 
     assert json.loads(row["raw"])["deviations"] == ["short-mn"]
 
 
+async def test_time_of_a_dead_clock_is_marked_and_kept(plant: Plant) -> None:
+    async with listening(plant) as listener:
+        await send_raw(listener.port, upload("DataTime=19700101080000;a05001-Rtd=1,a05001-Flag=N"))
+        await send_raw(
+            listener.port, upload("DataTime=20260301090000;a05001-Rtd=2,a05001-Flag=N", QN="20260301080000999")
+        )
+    impossible, future = readings(plant)
+    assert (impossible["flag"], impossible["device_time"]) == ("D", "19700101080000")
+    assert impossible["reason"].startswith("Q04 impossible time; late ")
+    assert (future["flag"], future["reason"]) == ("D", "Q03 time lies in the future")
+
+
 async def test_backfill_of_2025_says_so(plant: Plant) -> None:
     dials = LoggerDials(late_s=7200)
     async with listening(plant) as listener, logger(plant, listener, edition=Edition.HJ2025, dials=dials) as one:
@@ -593,10 +605,13 @@ async def test_port_that_is_taken_is_tried_again(plant: Plant, monkeypatch: pyte
         intake = LoggerIntake(plant.pipeline, plant.catalogue.loggers, on_reading=lambda reading: None)
         second = LoggerListener(LoggerSettings(port=first.port), intake)
         task = asyncio.create_task(second.run())
-        await until(lambda: second.error is not None)
+        await until(lambda: bool(rows(plant, "SELECT * FROM problem")))
+        (problem,) = rows(plant, "SELECT * FROM problem")
+        assert problem["en"].startswith(f"cannot listen for HJ 212 at 127.0.0.1:{first.port}: ")
     async with asyncio.timeout(WAIT_S):
         await second.ready()
     assert second.error is None
+    assert rows(plant, "SELECT * FROM problem") == []
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
