@@ -1,6 +1,8 @@
 """The two check sums seen behind HJ 212 data segments: that of annex A, and the Modbus one that some loggers send.
 
-They differ in one step: annex A shifts the register by eight bits before it takes in a byte, Modbus does not.
+They differ in one step: annex A shifts the register by eight bits before it takes in a byte, Modbus does not. That
+step loses half of the register, so the annex has only 256 check sums: any one wrong byte is found, but of larger
+damages one in 256 is not. Whoever reads a frame must not trust the check sum alone.
 """
 
 from __future__ import annotations

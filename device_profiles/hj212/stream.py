@@ -25,6 +25,7 @@ LONGEST_SEGMENT = 1024
 _MOST_ASIDE = 4096
 """Bytes set aside at once: more noise than this comes as several pieces."""
 _HEX = re.compile(rb"[0-9A-Fa-f]{4}\Z")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MN = re.compile(rb"(?:^|;)MN=([^;]*)")
 _TEXT = bytes(range(0x20, 0x7F))
 _NO_KEYS = MappingProxyType[str, bytes]({})
@@ -187,6 +188,10 @@ class FrameStream:
         if crc != crc.upper():
             deviations.append(Deviation.CRC_LOWER_CASE)
         computed = annex_crc(segment)
+        area = area_of(segment)
+        if area is not None and not _is_text(segment[slice(*area)]):
+            # A cipher's bytes fit the weak check sum of annex A now and then; they are no text all the same.
+            return self._decrypted(raw, segment, area, crc, tuple(deviations))
         if given == computed:
             return Frame(raw, segment, crc, tuple(deviations))
         if given == modbus_crc(segment):
@@ -194,22 +199,19 @@ class FrameStream:
                 return Frame(raw, segment, crc, (*deviations, Deviation.CRC_NONSTANDARD))
             detail = f"{crc} is the Modbus check sum; that of annex A is {crc_text(computed)}"
             return Broken(raw, Fault.CRC_NONSTANDARD, detail)
-        return self._decrypted(raw, segment, crc, given, tuple(deviations))
+        return Broken(raw, Fault.CRC, f"says {crc}, computed {crc_text(computed)}")
 
     def _decrypted(
-        self, raw: bytes, segment: bytes, crc: str, given: int, deviations: tuple[Deviation, ...]
+        self, raw: bytes, segment: bytes, area: tuple[int, int], crc: str, deviations: tuple[Deviation, ...]
     ) -> Frame | Broken:
         """Try the key of the logger that the plain head names."""
-        area = area_of(segment)
-        if area is None or _is_text(segment[slice(*area)]):
-            return Broken(raw, Fault.CRC, f"says {crc}, computed {crc_text(annex_crc(segment))}")
         named = _MN.search(segment[: area[0]])
         mn = "" if named is None else named.group(1).decode("ascii", "replace")
         key = self._keys.get(mn)
         if key is None:
-            return Broken(raw, Fault.ENCRYPTED, f"data area of {mn!r} is not text and there is no SM4 key for it")
+            return Broken(raw, Fault.ENCRYPTED, f"data area of {mn!r} is no text and there is no SM4 key for it")
         plain = decrypt(segment, key)
-        if given != annex_crc(plain):
+        if int(crc, 16) != annex_crc(plain) or not _is_text(plain[slice(*area)]):
             return Broken(raw, Fault.ENCRYPTED, f"data area of {mn!r} does not fit its check sum with the SM4 key")
         return Frame(raw, plain, crc, deviations, is_encrypted=True)
 
@@ -247,6 +249,6 @@ class FrameStream:
 def _is_text(area: bytes) -> bool:
     """Tell plain text, Chinese too, from what a cipher leaves."""
     try:
-        return area.decode("utf-8").isprintable()
+        return _CONTROL.search(area.decode("utf-8")) is None
     except UnicodeDecodeError:
         return False

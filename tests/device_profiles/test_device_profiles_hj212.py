@@ -146,6 +146,15 @@ def test_invalid_frame_is_set_aside_whole(name: str, fault: Fault, said: str) ->
     assert said in found.detail
 
 
+def test_annex_check_sum_has_256_values_and_finds_any_one_wrong_byte() -> None:
+    assert len({annex_crc(bytes([one, two])) for one in range(256) for two in range(256)}) == 256
+    whole = frame_of("H01").segment
+    right = annex_crc(whole)
+    for at in range(len(whole)):
+        wrong = {annex_crc(whole[:at] + bytes([byte]) + whole[at + 1 :]) for byte in range(256) if byte != whole[at]}
+        assert right not in wrong
+
+
 def test_modbus_check_sum_is_accepted_only_where_allowed() -> None:
     packet = packet_of("H08", allow_nonstandard_crc=True)
     assert crc_text(modbus_crc(frame_of("H08", allow_nonstandard_crc=True).segment)) == "524F"

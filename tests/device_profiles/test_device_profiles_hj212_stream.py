@@ -123,11 +123,11 @@ def test_memory_is_bounded_whatever_comes() -> None:
 
 
 def test_chinese_text_is_text() -> None:
-    text = "QN=20260301000000123;ST=31;CN=3020;PW=123456;MN=0100;Flag=4;CP=&&PolId=a05001;Info=校准//零点&&"
+    text = "QN=20260301000000123;ST=31;CN=3020;PW=123456;MN=0100;Flag=4;CP=&&PolId=a05001;Info=校准　零点&&"
     raw = write_frame(text.encode())
     (found,) = fed(raw)
     assert isinstance(found, Frame)
-    assert read_packet(found).value("Info") == "校准//零点"
+    assert read_packet(found).value("Info") == "校准　零点"
     (spoiled,) = fed(raw[:-6] + b"0000\r\n")
     assert isinstance(spoiled, Broken)
     assert spoiled.fault is Fault.CRC

@@ -486,7 +486,7 @@ async def test_encrypted_frames_without_key_are_refused_clearly(plant: Plant) ->
             await simulator.send()
         await until(lambda: bool(quarantined(plant)))
     (bad,) = quarantined(plant)
-    assert bad["reason"] == f"Q01 encrypted: data area of '{MN}' is not text and there is no SM4 key for it"
+    assert bad["reason"] == f"Q01 encrypted: data area of '{MN}' is no text and there is no SM4 key for it"
 
 
 # -- commits and connections ---------------------------------------------------------------------------------------
