@@ -46,6 +46,15 @@ REASONS: tuple[tuple[str, LazyString], ...] = (
     ("type", _("the value is of the wrong type")),
     ("retained", _("an old message that the broker had kept")),
     ("device-quality", _("the device itself marks the value as doubtful")),
+    ("late ", _("late by %(rest)s")),
+    ("logger says ", _("the data logger marked it %(rest)s")),
+    ("back-fill", _("sent later by the data logger")),
+    ("no data flag", _("the data logger gave no flag")),
+    ("unknown data flag", _("a data flag that the standard does not know")),
+    ("not a number", _("the data logger sent no number")),
+    ("Q02 after", _("follows a marked value of the same time")),
+    ("Q02", _("another value of the same time is there already")),
+    ("edition ", _("a frame of edition %(rest)s")),
 )
 """Beginnings of reasons; where one begins like another, the longer stands first."""
 
