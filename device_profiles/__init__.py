@@ -5,9 +5,11 @@ A profile is a YAML file in `definitions/` (or the site's own): adding a device 
 
 from .catalogue import shipped, shipped_texts
 from .decoder import decode, decode_block, decode_point
-from .encoder import encode, encode_payload
+from .encoder import encode, encode_payload, encode_words
 from .errors import EncodeError, Fault, PayloadError, ProfileError
+from .identity import Mismatch, mismatches
 from .loader import content_hash, load, load_text
+from .messages import Memory, Said, decode_messages, filters_of, listens
 from .model import (
     Invalid,
     Mqtt,
@@ -25,7 +27,7 @@ from .profile import Profile
 from .quality import FLAG_OF, Decoded, Quality, Reason
 from .schema import schema
 from .units import UNITS, Unit, rate_per_hour
-from .vectors import shown_value
+from .vectors import settings_of, shown_value
 from .words import hex_text, hex_words
 
 __all__ = [
@@ -35,6 +37,8 @@ __all__ = [
     "EncodeError",
     "Fault",
     "Invalid",
+    "Memory",
+    "Mismatch",
     "Mqtt",
     "Parameter",
     "PayloadError",
@@ -46,6 +50,7 @@ __all__ = [
     "ReadBlock",
     "Reason",
     "Role",
+    "Said",
     "Table",
     "Totaliser",
     "TotaliserRule",
@@ -54,17 +59,23 @@ __all__ = [
     "content_hash",
     "decode",
     "decode_block",
+    "decode_messages",
     "decode_payload",
     "decode_point",
     "device_of",
     "encode",
     "encode_payload",
+    "encode_words",
+    "filters_of",
     "hex_text",
     "hex_words",
+    "listens",
     "load",
     "load_text",
+    "mismatches",
     "rate_per_hour",
     "schema",
+    "settings_of",
     "shipped",
     "shipped_texts",
     "shown_value",

@@ -7,12 +7,16 @@ a point feeds belong to the site file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, field
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from typing import Any
 
+from .condition import Condition, names_in
 from .quality import Quality
+
+#: In a condition: the number of the point itself, before scaling.
+RAW = "raw"
 
 
 class Table(StrEnum):
@@ -47,7 +51,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invalid:
-    """A pattern that is no measurement. Exactly one of nan, raw and value says which."""
+    """A pattern that is no measurement: at most one of nan, raw and value, and a condition that must hold as well."""
 
     nan: bool
     raw: tuple[int, int] | None
@@ -56,6 +60,78 @@ class Invalid:
     quality: Quality
     flag: str
     reason: str
+    when: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of a composite: its raw number counts `weight` times. In a clock `field` says what it is."""
+
+    table: Table
+    address: int
+    words: int
+    type: str
+    order: str
+    byte: str = ""
+    weight: Decimal = Decimal(1)
+    add: Decimal = Decimal(0)
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleFrom:
+    """A factor that the device shows in another point: as it is, as a power of ten, or by a table."""
+
+    point: str
+    form: str
+    map: Mapping[int, Decimal] | None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFrom:
+    """The word order, read from another point."""
+
+    point: str
+    map: Mapping[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class ClockRule:
+    """A device's clock: its zone (a name, or a point with the offset in hours), and how far off it may be."""
+
+    zone: str
+    zone_from: str
+    max_offset_s: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One line of a quality map: the first that holds decides."""
+
+    when: Condition
+    quality: Quality
+    flag: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRules:
+    """What state points say about others. `twice`: the states are read before and after the values."""
+
+    applies_to: tuple[str, ...]
+    twice: bool
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MatchTest:
+    """What a device must show to be the described one; `refuse` or `warn` where it does not."""
+
+    point: str
+    equals: tuple[str, ...]
+    lowest: Decimal | None
+    highest: Decimal | None
+    otherwise: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +143,7 @@ class Totaliser:
     backstep: Decimal
     max_rate: Decimal | None
     max_rate_from: str | None
+    error_counter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +164,34 @@ class Parameter:
     name: Mapping[str, str]
     unit: str
     required: bool
-    default: Decimal | None
+    default: Decimal | str | None
     lowest: Decimal | None
     highest: Decimal | None
+    choices: tuple[str, ...] = ()
+
+    @property
+    def is_choice(self) -> bool:
+        """Tell whether one of a list of words is wanted instead of a number."""
+        return bool(self.choices)
+
+    def read(self, text: str) -> Decimal | str:
+        """Read what the fitter gave.
+
+        Raises: ValueError where it does not fit.
+        """
+        if self.is_choice:
+            if text not in self.choices:
+                raise ValueError(f"{text!r} is not one of: {', '.join(self.choices)}")
+            return text
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            raise ValueError(f"{text!r} is not a number") from None
+        if not number.is_finite():
+            raise ValueError(f"{text!r} is not a number")
+        if (self.lowest is not None and number < self.lowest) or (self.highest is not None and number > self.highest):
+            raise ValueError(f"{text} is outside {self.lowest}…{self.highest}")
+        return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +220,51 @@ class Point:
     highest: Decimal | None = None
     period_s: int | None = None
     period_label: str = "start"
+    byte: str = ""
+    bits: tuple[int, int] | None = None
+    parts: tuple[Part, ...] = ()
+    tear_check: bool = False
+    scale_from: ScaleFrom | None = None
+    scale_parameter: str = ""
+    percent_of: str = ""
+    unit_from: str = ""
+    order_from: OrderFrom | None = None
+    only_if: tuple[str, int] | None = None
+    clock: ClockRule | None = None
+    configured: tuple[Decimal | None, Decimal | None] = (None, None)
+    configured_from: tuple[str, str] = ("", "")
+    max_change_per_s: Decimal | None = None
+    metric: str = ""
+    at: int | None = None
+    place: tuple[str | int, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[tuple[Table, int, int], ...]:
+        """List what must come from one request each: table, address, number of registers."""
+        if self.tear_check:
+            return tuple((part.table, part.address, part.words) for part in self.parts)
+        return ((self.table, self.address, self.words),)
+
+    @property
+    def high_pieces(self) -> tuple[tuple[Table, int, int], ...]:
+        """List the pieces that are read before and after the rest: of a tear-checked composite the heaviest."""
+        if not self.tear_check:
+            return ()
+        most = max(abs(part.weight) for part in self.parts)
+        return tuple((part.table, part.address, part.words) for part in self.parts if abs(part.weight) == most)
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Name the other points without which this one cannot be decoded."""
+        found = {one.point for one in (self.scale_from, self.order_from) if one is not None}
+        if self.only_if is not None:
+            found.add(self.only_if[0])
+        if self.clock is not None and self.clock.zone_from:
+            found.add(self.clock.zone_from)
+        for invalid in self.invalid:
+            if invalid.when is not None:
+                found |= names_in(invalid.when) - {RAW}
+        return frozenset(found)
 
     @property
     def is_text(self) -> bool:
@@ -129,6 +276,16 @@ class Point:
         """The kind of channel this point makes: value, interval, total or state."""
         named = {Role.RATE: "value", Role.INTERVAL: "interval", Role.TOTAL: "total"}
         return named.get(self.role, "state")
+
+
+@dataclass(frozen=True, slots=True)
+class Serial:
+    """The line settings of a device as it leaves the factory."""
+
+    baud: int
+    data_bits: int
+    parity: str
+    stop_bits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +302,8 @@ class Transport:
     retries: int = 2
     one_point_per_request: bool = False
     forbidden: tuple[tuple[Table, int, int], ...] = ()
+    serial: Serial | None = None
+    unit_ids: tuple[int, int] = (1, 247)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +334,13 @@ class Mqtt:
     retained: str
     partial: bool
     max_bytes: int
+    time_missing: str = "refuse"
+    accept_pointer: str = ""
+    accept_words: tuple[str, ...] = ()
+    batch: bool = False
+    unwrap: str = ""
+    blob_pointer: str = ""
+    blob_encoding: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,3 +355,6 @@ class Vector:
     time: str
     sequence: int | None
     expect: Mapping[str, Any]
+    after: Mapping[tuple[Table, int], int] | None = None
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    messages: tuple[tuple[str, bytes], ...] = ()

@@ -68,15 +68,48 @@ class Reason(StrEnum):
     TYPE = "type"
     RETAINED = "retained"
     DEVICE = "device-quality"
+    MAINTENANCE_REQUEST = "maintenance-request"
+    OUT_OF_SPECIFICATION = "out-of-specification"
+    SUBSTITUTE = "substitute"
+    STALE = "stale"
+    TORN = "torn"
+    STATE_MISSING = "state-missing"
+    SCALE_MISSING = "scale-missing"
+    ORDER_UNKNOWN = "order-unknown"
+    PARAMETER_MISSING = "parameter-missing"
+    OTHER_KIND = "other-kind"
+    CLOCK = "clock"
+    OFFLINE = "device-offline"
+    TIME_RECEIVED = "time-received"
 
 
-#: Reasons that a profile may give to its own sentinels; the others are the decoder's.
+#: Reasons that a profile may give to its own sentinels and rules; the others are the decoder's.
 SENTINEL_REASONS = tuple(
     reason.value
-    for reason in Reason
-    if reason not in {Reason.NONE, Reason.ENUM_UNKNOWN, Reason.BCD_DIGIT, Reason.TEXT, Reason.MISSING, Reason.NULL}
-    and reason not in {Reason.TYPE, Reason.RETAINED, Reason.INFINITE}
+    for reason in (
+        Reason.NAN,
+        Reason.NOT_IMPLEMENTED,
+        Reason.NOT_MEASURING,
+        Reason.SENSOR_FAULT,
+        Reason.OPEN_CIRCUIT,
+        Reason.SHORT_CIRCUIT,
+        Reason.OVER_RANGE,
+        Reason.UNDER_RANGE,
+        Reason.OFF,
+        Reason.HOLD,
+        Reason.CALIBRATION,
+        Reason.MAINTENANCE,
+        Reason.SIMULATION,
+        Reason.DEVICE,
+        Reason.MAINTENANCE_REQUEST,
+        Reason.OUT_OF_SPECIFICATION,
+        Reason.SUBSTITUTE,
+        Reason.STALE,
+    )
 )
+
+#: States in which the number that came says nothing at all, so that it is not kept as a value.
+VALUELESS = frozenset({Quality.NOT_MEASURING, Quality.NO_COMMUNICATION})
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,10 @@ def _words(error: ValidationError) -> tuple[str, str]:
         return f"{shown} 应{word[0]} {wanted}", f"{shown} must be {word[1]} {wanted}"
     if validator == "oneOf":
         keys = [" ".join(one.get("required", [])) for one in wanted]
+        if isinstance(error.instance, dict) and not set(keys) & set(error.instance):
+            if len(keys) == 2 and "parts" in keys:
+                return "缺少键 address（或 parts）", "the key address is missing (or parts)"
+            return f"缺少键：{' / '.join(keys)}", f"one of these keys is missing: {' / '.join(keys)}"
         return f"须且只须有其一：{' / '.join(keys)}", f"exactly one is needed of: {' / '.join(keys)}"
     if validator == "not":
         return "此处不允许该键", "this key is not allowed here"

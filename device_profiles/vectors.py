@@ -1,7 +1,8 @@
 """A profile's own test vectors: each must come out as written, and together they must cover the profile.
 
-Covered means: every way of decoding that points use (type, order, scale, offset, bit, enumeration) gives a valid
-value in some vector, and every sentinel and every word of a quality map shows up in one.
+Covered means: every way of decoding that points use (type, order, scale, offset, bit, enumeration, composite) gives a
+valid value in some vector; every word order that a register may choose does; and every sentinel, every quality rule
+and every word of a quality map shows up in one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from decimal import Decimal
 from .decoder import decode
 from .document import Document
 from .errors import Fault, PayloadError
-from .model import Invalid, Point, Vector
+from .judged import Fired
+from .messages import Memory, decode_messages
+from .model import Point, Vector
 from .payload import decode_payload, topic_for
 from .profile import Profile
 from .quality import Decoded, Quality
@@ -24,9 +27,10 @@ def vector_faults(profile: Profile, document: Document) -> list[Fault]:
     """Run every vector; list what differs and what is not covered."""
     faults: list[Fault] = []
     outcomes: list[Outcome] = []
+    fired: Fired = set()
     for at, vector in enumerate(profile.vectors):
         place = ("vectors", at)
-        values = _values(profile, vector, document, at, faults)
+        values = _values(profile, vector, document, at, faults, fired)
         if values is None:
             continue
         outcomes.append((vector, values))
@@ -35,19 +39,26 @@ def vector_faults(profile: Profile, document: Document) -> list[Fault]:
             if says:
                 faults.append(document.fault((*place, "expect", name), *says))
     if not faults:
-        faults.extend(_gaps(profile, outcomes, document))
+        faults.extend(_gaps(profile, outcomes, document, fired))
     return faults
 
 
 def _values(
-    profile: Profile, vector: Vector, document: Document, at: int, faults: list[Fault]
+    profile: Profile, vector: Vector, document: Document, at: int, faults: list[Fault], fired: Fired
 ) -> Mapping[str, Decoded] | None:
     place = ("vectors", at)
-    if vector.payload is None:
-        return decode(profile, vector.words)
+    try:
+        ready = profile.configured(settings_of(profile, vector.parameters))
+    except ValueError as error:
+        faults.append(document.fault((*place, "parameters"), f"参数不对：{error}", str(error)))
+        return None
+    if profile.mqtt is None:
+        return decode(ready, vector.words, after=vector.after, fired=fired)
+    if vector.messages:
+        return _conversation(ready, vector, document, at, faults, fired)
     try:
         topic = vector.topic or topic_for(profile, "device")
-        readings = decode_payload(profile, topic, vector.payload, vector.retained)
+        readings = decode_payload(ready, topic, vector.payload or b"", vector.retained, fired=fired)
     except PayloadError as error:
         faults.append(document.fault((*place, "payload"), f"无法解码：{error}", f"cannot be decoded: {error}"))
         return None
@@ -58,6 +69,39 @@ def _values(
         says = str(readings.sequence)
         faults.append(document.fault((*place, "sequence"), f"得到 {says}", f"came out as {says}"))
     return readings.values
+
+
+def _conversation(
+    ready: Profile, vector: Vector, document: Document, at: int, faults: list[Fault], fired: Fired
+) -> Mapping[str, Decoded] | None:
+    """Say a conversation message by message; the last word about each point counts."""
+    values: dict[str, Decoded] = {}
+    state: Memory | None = None
+    for number, (topic, payload) in enumerate(vector.messages):
+        try:
+            said = decode_messages(ready, "group/edge/device", topic, payload, state=state, fired=fired)
+        except PayloadError as error:
+            place = ("vectors", at, "messages", number)
+            faults.append(document.fault(place, f"无法解码：{error}", f"cannot be decoded: {error}"))
+            return None
+        state = said.state
+        for readings in said.readings:
+            values.update(readings.values)
+    return values
+
+
+def settings_of(profile: Profile, given: Mapping[str, str]) -> dict[str, Decimal | str]:
+    """Read parameters as they are written in a vector or on a command line.
+
+    Raises: ValueError for one that the profile does not know or that does not fit it.
+    """
+    found: dict[str, Decimal | str] = {}
+    for name, text in given.items():
+        parameter = profile.parameters.get(name)
+        if parameter is None:
+            raise ValueError(f"there is no parameter {name}")
+        found[name] = parameter.read(text)
+    return found
 
 
 def _difference(point: Point, wanted: object, got: Decoded | None) -> tuple[str, str] | None:
@@ -89,35 +133,55 @@ def _is_number(value: object) -> bool:
     return True
 
 
-def _gaps(profile: Profile, outcomes: list[Outcome], document: Document) -> Iterator[Fault]:
+def _gaps(profile: Profile, outcomes: list[Outcome], document: Document, fired: Fired) -> Iterator[Fault]:
     ways: set[tuple[object, ...]] = set()
-    sentinels: set[tuple[Invalid, str]] = set()
     for vector, values in outcomes:
         for name in vector.expect:
-            point, got = profile.points[name], values[name]
-            if got.value is not None:
-                ways.add(_way(point))
-            for invalid in point.invalid:
-                if got.reason == invalid.reason and got.quality is invalid.quality:
-                    sentinels.add((invalid, point.type))
-    for name, point in profile.points.items():
+            if values[name].value is not None:
+                ways.add(_way(profile.points[name]))
+    shown = {key[1:] for key in fired if key[0] == "invalid"}
+    covered = {(profile.points[str(name)].invalid[int(str(at))], profile.points[str(name)].type) for name, at in shown}
+    for point in profile.points.values():
         if _way(point) not in ways:
             ways.add(_way(point))
             kind = f"{point.type} {point.order}" if profile.mqtt is None else point.type
             yield document.fault(
-                ("points", name),
+                point.place,
                 f"没有覆盖这种解码方式（{kind}）的向量",
                 f"no vector covers this way of decoding ({kind})",
             )
         for invalid in point.invalid:
-            if (invalid, point.type) not in sentinels:
-                sentinels.add((invalid, point.type))
+            if (invalid, point.type) not in covered:
+                covered.add((invalid, point.type))
                 yield document.fault(
-                    ("points", name),
+                    point.place,
                     f"没有覆盖无效值（{invalid.reason}）的向量",
                     f"no vector covers the invalid value ({invalid.reason})",
                 )
+    yield from _rule_gaps(profile, document, fired)
     yield from _quality_gaps(profile, outcomes, document)
+
+
+def _rule_gaps(profile: Profile, document: Document, fired: Fired) -> Iterator[Fault]:
+    alone = isinstance(document.data.get("quality"), dict)
+    for at, group in enumerate(profile.quality):
+        for number, rule in enumerate(group.rules):
+            if ("rule", at, number) not in fired:
+                place = ("quality", "rules", number) if alone else ("quality", at, "rules", number)
+                yield document.fault(
+                    place,
+                    f"没有覆盖该规则（{rule.quality.value}）的向量",
+                    f"no vector covers this rule ({rule.quality.value})",
+                )
+    seen: set[tuple[str, str]] = set()
+    for point in profile.points.values():
+        rule_ = point.order_from
+        for order in () if rule_ is None else rule_.map.values():
+            if rule_ is not None and ("order", rule_.point, order) not in fired and (rule_.point, order) not in seen:
+                seen.add((rule_.point, order))
+                yield document.fault(
+                    point.place, f"没有覆盖字序 {order} 的向量", f"no vector covers the word order {order}"
+                )
 
 
 def _quality_gaps(profile: Profile, outcomes: list[Outcome], document: Document) -> Iterator[Fault]:
@@ -149,4 +213,12 @@ def _way(point: Point) -> tuple[object, ...]:
         point.offset,
         point.table.is_bits,
         None if point.enum is None else tuple(point.enum.items()),
+        point.byte,
+        point.bits,
+        tuple((part.type, part.order, part.weight, part.add, part.field) for part in point.parts),
+        point.tear_check,
+        None if point.scale_from is None else (point.scale_from.form, tuple((point.scale_from.map or {}).items())),
+        (point.scale_parameter, point.percent_of, point.unit_from),
+        point.clock,
+        point.at is None,
     )

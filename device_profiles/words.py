@@ -18,6 +18,8 @@ from .errors import EncodeError
 from .units import plain
 
 INTEGERS = {
+    "uint8": (1, False),
+    "int8": (1, True),
     "uint16": (2, False),
     "int16": (2, True),
     "uint32": (4, False),
@@ -25,6 +27,8 @@ INTEGERS = {
     "uint64": (8, False),
     "int64": (8, True),
 }
+#: Types of half a register: the point says which half.
+BYTES = ("uint8", "int8")
 FLOATS = {"float32": (4, ">f", 9), "float64": (8, ">d", 17)}
 #: Types whose length in registers is given by the point.
 SIZED = ("bcd", "string")
@@ -48,7 +52,7 @@ class BadWordsError(ValueError):
 def width(kind: str, length: int = 1) -> int:
     """Count the registers of a type (`length` matters for bcd and string only)."""
     if kind in INTEGERS:
-        return INTEGERS[kind][0] // 2
+        return (INTEGERS[kind][0] + 1) // 2
     if kind in FLOATS:
         return FLOATS[kind][0] // 2
     return length
