@@ -7,7 +7,7 @@ not read is neither true nor false: it is unknown, and unknown stays unknown unl
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -112,6 +112,25 @@ def holds(condition: Condition, lookup: Lookup) -> bool | None:
             if one is True or other is True:
                 return True
             return None if one is None or other is None else False
+
+
+def coded(condition: Condition, enums: Mapping[str, Mapping[str, int]]) -> Condition:
+    """Write the codes of enumerations for their words.
+
+    Raises: KeyError for a word that the enumeration does not have.
+    """
+    match condition:
+        case Comparison(Name(name) as left, op, str(text)) if name in enums:
+            return Comparison(left, op, Decimal(enums[name][text]))
+        case Comparison(str(text), op, Name(name) as right) if name in enums:
+            return Comparison(Decimal(enums[name][text]), op, right)
+        case Not(of):
+            return Not(coded(of, enums))
+        case Both(one, other):
+            return Both(coded(one, enums), coded(other, enums))
+        case Either(one, other):
+            return Either(coded(one, enums), coded(other, enums))
+    return condition
 
 
 def _operand(given: Name | Value, lookup: Lookup) -> Value | None:

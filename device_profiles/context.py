@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from .addresses import wire_address
-from .condition import Condition, names_in, parse_condition
+from .condition import Condition, coded, names_in, parse_condition
 from .document import Document
 from .document import Path as Place
 from .errors import Fault
@@ -24,11 +24,21 @@ class Context:
         self.defaults: Mapping[str, Any] = self.data.get("defaults", {})
         self.base: str = self.data.get("address_base", "")
         self.names: frozenset[str] = frozenset()
+        self.enums: Mapping[str, Mapping[str, int]] = {}
         self.parameter_names = frozenset(self.data.get("parameters", {}))
 
     def fault(self, place: Place, zh: str, en: str) -> None:
         """Note one thing that is wrong."""
         self.faults.append(self.document.fault(place, zh, en))
+
+    def know(self, written: Mapping[str, Mapping[str, Any]]) -> None:
+        """Take in which points there are, and the words of their enumerations."""
+        self.names = frozenset(written)
+        self.enums = {
+            name: {text: int(code) for code, text in given["enum"].items()}
+            for name, given in written.items()
+            if "enum" in given
+        }
 
     def wire(self, place: Place, given: Mapping[str, Any], written: int) -> tuple[Table, int]:
         """Find table and wire address of something written in the profile's base."""
@@ -65,7 +75,11 @@ class Context:
             return None
         for name in sorted(names_in(condition) - {RAW} - self.parameter_names):
             self.point(place, name)
-        return condition
+        try:
+            return coded(condition, self.enums)
+        except KeyError as error:
+            self.fault(place, f"枚举中没有 {error.args[0]}", f"the enumeration has no {error.args[0]}")
+            return None
 
 
 def decimal(given: str | int | None) -> Decimal | None:

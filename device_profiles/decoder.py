@@ -134,7 +134,7 @@ class _Cycle:
             found = self.get(name)
             if found is None:
                 return None
-            return found.value if isinstance(found.value, str) else found.number
+            return found.word
         return self.profile.settings.get(name)
 
     def _decode(self, point: Point) -> Decoded | None:

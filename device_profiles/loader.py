@@ -79,7 +79,7 @@ class _Builder:
     def profile(self) -> Profile:
         data, context = self.context.data, self.context
         written = expanded(context)
-        context.names = frozenset(written)
+        context.know({name: given for name, (_, given) in written.items()})
         builder = PointBuilder(context, self.parameters)
         points = {name: builder.point(name, given, place) for name, (place, given) in written.items()}
         vectors = VectorBuilder(context, points)

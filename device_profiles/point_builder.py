@@ -23,6 +23,7 @@ from .model import (
     Totaliser,
 )
 from .mqtt_builder import is_zone
+from .profile import PER_HOUR
 from .quality import FLAG_OF, Quality
 from .units import AMOUNT_KINDS, UNITS, rate_per_hour
 from .words import BYTES, FLOATS, SIZED, fits, width
@@ -354,7 +355,7 @@ class PointBuilder:
         source = given.get("max_rate_from")
         if source is not None and self.context.parameter((*place, "max_rate_from"), source):
             rate_unit = self.parameters[source].unit
-            if rate_unit and unit and rate_per_hour(Decimal(1), rate_unit, unit) is None:
+            if rate_unit not in ("", PER_HOUR) and unit and rate_per_hour(Decimal(1), rate_unit, unit) is None:
                 self.fault(
                     (*place, "max_rate_from"), f"{rate_unit} 与 {unit} 不匹配", f"{rate_unit} is no rate of {unit}"
                 )

@@ -17,6 +17,9 @@ from .units import EXACT, UNITS, plain, rate_per_hour
 
 Setting = Decimal | str
 
+#: Unit of a parameter that is a rate in the total's own unit per hour, for totals whose unit is set in the device.
+PER_HOUR = "1"
+
 
 @dataclass(frozen=True, eq=False)
 class Profile:
@@ -118,7 +121,8 @@ class Profile:
         given = (parameters or {}).get(name, self.parameters[name].default)
         if not isinstance(given, Decimal):
             raise KeyError(name)
-        rate = rate_per_hour(given, self.parameters[name].unit, described.unit)
+        unit = self.parameters[name].unit
+        rate = given if unit == PER_HOUR else rate_per_hour(given, unit, described.unit)
         if rate is None:  # the loader has checked that the kinds fit
             raise ValueError(f"{name} is no rate of {UNITS[described.unit].kind}")
         return TotaliserRule(rule.modulus, rule.resettable, rule.backstep, rate)

@@ -129,6 +129,11 @@ class Decoded:
     number: Decimal | None = None
 
     @property
+    def word(self) -> Decimal | str | None:
+        """Give what a condition compares: the number or code, else the text."""
+        return self.value if self.number is None else self.number
+
+    @property
     def is_valid(self) -> bool:
         """Tell whether the device stands behind the value."""
         return self.quality is Quality.VALID

@@ -228,9 +228,8 @@ def _states_in(profile: Profile, values: Mapping[str, Decoded]) -> dict[str, Val
     found: dict[str, Value] = {}
     for name in asked & set(values):
         one = values[name]
-        word = one.value if isinstance(one.value, str) else one.number
-        if word is not None:
-            found[name] = word
+        if one.word is not None:
+            found[name] = one.word
     return found
 
 
@@ -238,7 +237,7 @@ def _lookup(profile: Profile, values: Mapping[str, Decoded], states: Mapping[str
     def look(name: str) -> Value | None:
         one = values.get(name)
         if one is not None and one.value is not None:
-            return one.value if isinstance(one.value, str) else one.number
+            return one.word
         return states.get(name, profile.settings.get(name))
 
     return look

@@ -56,7 +56,9 @@ _TABLE: tuple[tuple[str, str, str, str], ...] = (
     ("Nm3/s", "m3{0Cel,101.325kPa}/s", "volume_flow_normal", "1"),
     ("Nm3/h", "m3{0Cel,101.325kPa}/h", "volume_flow_normal", ""),
     ("Sm3", "m3{20Cel,101.325kPa}", "volume_20", "1"),
+    ("Sm3/s", "m3{20Cel,101.325kPa}/s", "volume_flow_20", "1"),
     ("Sm3/h", "m3{20Cel,101.325kPa}/h", "volume_flow_20", ""),
+    ("kg/m", "kg/m", "mass_by_length", "1"),
     ("g", "g", "mass", "1"),
     ("kg", "kg", "mass", "1E+3"),
     ("t", "t", "mass", "1E+6"),
@@ -97,6 +99,7 @@ _PER_SECOND = {
     "var": ("reactive_energy", {"var": "1", "kvar": "1E+3"}),
     "m3": ("volume", {"m3/s": "1"}),
     "Nm3": ("volume_normal", {"Nm3/s": "1"}),
+    "Sm3": ("volume_20", {"Sm3/s": "1"}),
     "kg": ("mass", {"kg/s": "1E+3"}),
 }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 
 import device_profiles
@@ -25,11 +25,11 @@ from gateway.site import ChannelSite, DeviceSite, ImportSite, MqttSite, Site, lo
 
 @dataclass(frozen=True)
 class Instrument:
-    """A device of the site with its profile, parameters, and the channels its points feed."""
+    """A device of the site with its profile (parameters filled in) and the channels its points feed."""
 
     site: DeviceSite | MqttSite
     profile: Profile
-    parameters: Mapping[str, Decimal]
+    parameters: Mapping[str, Decimal | str]
     channels: Mapping[str, tuple[str, ...]]
     """Point → ids of the channels it feeds."""
 
@@ -97,6 +97,7 @@ def _instrument(
             f"profile {profile.id} is for {profile.protocol}",
         )
     parameters = _parameters(path, device, profile)
+    profile = profile.configured(parameters)
     feeds: dict[str, tuple[str, ...]] = {}
     for channel in site.channels_of(device.id):
         if channel.point not in profile.points:
@@ -130,8 +131,8 @@ def _profile(path: Path, name: str) -> Profile:
         ) from error
 
 
-def _parameters(path: Path, device: DeviceSite | MqttSite, profile: Profile) -> dict[str, Decimal]:
-    given: dict[str, Decimal] = {}
+def _parameters(path: Path, device: DeviceSite | MqttSite, profile: Profile) -> dict[str, Decimal | str]:
+    given: dict[str, Decimal | str] = {}
     for name, value in device.parameters.items():
         if name not in profile.parameters:
             raise _wrong(
@@ -141,21 +142,9 @@ def _parameters(path: Path, device: DeviceSite | MqttSite, profile: Profile) -> 
                 f"profile {profile.id} has no parameter {name}",
             )
         try:
-            given[name] = Decimal(str(value))
-        except InvalidOperation as error:
-            raise _wrong(
-                path, f"{device.id}.parameters.{name}", f"{value!r} 不是数字", f"{value!r} is not a number"
-            ) from error
-        described = profile.parameters[name]
-        if (described.lowest is not None and given[name] < described.lowest) or (
-            described.highest is not None and given[name] > described.highest
-        ):
-            raise _wrong(
-                path,
-                f"{device.id}.parameters.{name}",
-                f"{value} 超出 {described.lowest}…{described.highest}",
-                f"{value} is outside {described.lowest}…{described.highest}",
-            )
+            given[name] = profile.parameters[name].read(str(value))
+        except ValueError as error:
+            raise _wrong(path, f"{device.id}.parameters.{name}", f"不合规定：{error}", str(error)) from error
     for name, described in profile.parameters.items():
         if described.required and name not in given:
             raise _wrong(
@@ -168,7 +157,7 @@ def _device_channel(
     path: Path,
     device: DeviceSite | MqttSite,
     profile: Profile,
-    parameters: Mapping[str, Decimal],
+    parameters: Mapping[str, Decimal | str],
     channel: ChannelSite,
     via: str,
 ) -> Channel:

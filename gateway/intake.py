@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from device_profiles import Decoded, PayloadError, decode_payload, topic_for
+from device_profiles import Decoded, Memory, PayloadError, decode_messages, filters_of, listens
+from device_profiles.sparkplug import NAMESPACE
 from evidence.encoding import sha256_hex, time_text
 from evidence.reading import Reading
 from gateway.catalogue import Instrument
@@ -47,12 +48,15 @@ class MqttIntake:
         self, pipeline: Pipeline, instruments: Sequence[Instrument], *, on_reading: Callable[[Reading], None]
     ) -> None:
         self._pipeline, self._on_reading = pipeline, on_reading
-        self._by_topic: Mapping[str, Instrument] = {_topic(one): one for one in instruments}
+        self._instruments = tuple(instruments)
+        self._memories: dict[str, Memory | None] = {}
+        """What is remembered of each device's edge node; gone with the session, as its aliases are."""
+        self._notes: list[tuple[str, str]] = []
 
     @property
     def topics(self) -> tuple[str, ...]:
         """What to subscribe to."""
-        return tuple(sorted(self._by_topic))
+        return tuple(sorted({one for each in self._instruments for one in filters_of(each.profile, _name(each))}))
 
     async def handle(self, batch: Sequence[Incoming]) -> None:
         """Commit a batch: readings and poison together."""
@@ -67,6 +71,9 @@ class MqttIntake:
                 # Whatever a message does to the decoder, it must not stop the ones behind it.
                 poison.append(Poison(message, f"{type(error).__name__}: {error}"))
         await self._committed(lambda store: _commit(store, arrivals, poison), len(batch))
+        for device, note in self._notes:
+            log.warning("mqtt device=%s note=%r", device, note)
+        self._notes.clear()
         for bad in poison:
             log.warning("message quarantined topic=%r reason=%r", bad.message.topic, bad.reason)
         for arrival in arrivals:
@@ -98,34 +105,56 @@ class MqttIntake:
                 return
 
     def _arrivals(self, message: Incoming) -> list[Arrival]:
-        instrument = self._by_topic.get(message.topic)
-        if instrument is None:
+        listening = [one for one in self._instruments if listens(one.profile, _name(one), message.topic)]
+        if not listening:
             raise PayloadError("topic", f"{message.topic!r} belongs to no device of the site")
-        said = decode_payload(instrument.profile, message.topic, message.payload, message.retained)
-        time = message.received if said.device_time is None else said.device_time
+        found: list[Arrival] = []
+        for instrument in listening:
+            found += self._said(instrument, message)
+        return found
+
+    def _said(self, instrument: Instrument, message: Incoming) -> list[Arrival]:
+        device = instrument.site.id
+        said = decode_messages(
+            instrument.profile,
+            _name(instrument),
+            message.topic,
+            message.payload,
+            message.retained,
+            state=self._memories.get(device),
+        )
+        self._memories[device] = said.state
+        self._notes += [(device, note) for note in said.notes]
         found = []
-        for point, channels in instrument.channels.items():
-            decoded = said.values.get(point)
-            if decoded is None:
-                continue
-            for channel in channels:
-                reading = to_reading(
-                    channel,
-                    decoded,
-                    time,
-                    message.received,
-                    device_time=said.device_time_text or "",
-                    payload=_raw(message.payload, decoded),
-                )
-                found.append(self._pipeline.arrival(reading, f"mqtt|{channel}|{said.dedup}"))
+        for one in said.readings:
+            time = message.received if one.device_time is None else one.device_time
+            # Without a time of its own two equal messages are two readings; the moment of receipt tells them apart.
+            dedup = one.dedup if one.dated else f"{one.dedup}|{time_text(message.received)}"
+            for point, channels in instrument.channels.items():
+                decoded = one.values.get(point)
+                if decoded is None:
+                    continue
+                for channel in channels:
+                    reading = to_reading(
+                        channel,
+                        decoded,
+                        time,
+                        message.received,
+                        device_time=one.device_time_text or "",
+                        payload=_raw(message, decoded),
+                    )
+                    found.append(self._pipeline.arrival(reading, f"mqtt|{channel}|{dedup}"))
         return found
 
 
-def _raw(payload: bytes, decoded: Decoded) -> str:
-    """Keep the message's own text beside each reading; of a long one the point's text and the message's digest."""
-    if len(payload) <= RAW_BYTES:
-        return payload.decode("utf-8")
-    return f"{decoded.raw_hex} sha256:{sha256_hex(payload)}"
+def _raw(message: Incoming, decoded: Decoded) -> str:
+    """Keep the message's own text (bytes as hexadecimal) beside each reading; of a long one its digest and the point's."""
+    payload = message.payload
+    if len(payload) > RAW_BYTES:
+        return f"{decoded.raw_hex} sha256:{sha256_hex(payload)}"
+    if message.topic.startswith(f"{NAMESPACE}/"):
+        return f"hex:{payload.hex()}"
+    return payload.decode("utf-8")
 
 
 def _commit(store: Store, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> int:
@@ -138,7 +167,6 @@ def _commit(store: Store, arrivals: Sequence[Arrival], poison: Sequence[Poison])
     return insert_readings(store, arrivals)
 
 
-def _topic(instrument: Instrument) -> str:
+def _name(instrument: Instrument) -> str:
     site = instrument.site
-    name = site.name if isinstance(site, MqttSite) and site.name else site.id
-    return topic_for(instrument.profile, name)
+    return site.name if isinstance(site, MqttSite) and site.name else site.id

@@ -2,7 +2,8 @@
 
 One task per device, one connection per endpoint, a limit on how many read at once. A silent device backs off with
 jitter and disturbs nobody. A block that a device rejects is split point by point, and the split is remembered.
-The time of a reading is taken when its answer arrives.
+All blocks of a poll are decoded together, because a value may need a state or a scale from another block. The time of
+a reading is taken when its own answer arrives.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from device_profiles import Decoded, ReadBlock, decode_block
+from device_profiles import Decoded, ReadBlock, Table, decode
 from evidence.reading import Flag, Reading
 from gateway.catalogue import Instrument
 from gateway.clock import Clock
@@ -41,6 +42,28 @@ class DeviceState:
     split: set[tuple[str, int, int]] = field(default_factory=set)
 
 
+@dataclass
+class Cycle:
+    """What one poll brought: words, the second look at states, and per point when it came or why it did not."""
+
+    words: dict[tuple[Table, int], int] = field(default_factory=dict)
+    after: dict[tuple[Table, int], int] = field(default_factory=dict)
+    received: dict[str, datetime] = field(default_factory=dict)
+    errors: dict[str, DeviceError] = field(default_factory=dict)
+
+    def answered(self, block: ReadBlock, words: tuple[int, ...], received: datetime) -> None:
+        """Take in the answer to one request."""
+        into = self.after if block.again else self.words
+        into.update({(block.table, block.address + offset): word for offset, word in enumerate(words)})
+        if not block.again:
+            self.received.update(dict.fromkeys(block.points, received))
+
+    def failed(self, block: ReadBlock, error: DeviceError) -> None:
+        """Take in that one request brought nothing; a second look that fails leaves its states unknown."""
+        if not block.again:
+            self.errors.update(dict.fromkeys(block.points, error))
+
+
 class Poller:
     """Polls one device: requests, answers, readings."""
 
@@ -56,25 +79,26 @@ class Poller:
 
     async def poll(self) -> list[Reading]:
         """Read all channels once; what could not be read comes as readings with flag B and a reason."""
-        readings: list[Reading] = []
+        cycle = Cycle()
         failed: DeviceError | None = None
         for block in self._requests():
             # Nobody there, or nobody answering: the other blocks would only wait as long again.
             if failed is not None and (isinstance(failed, DeviceGoneError) or failed.reason == "timeout"):
-                readings += self._unread(block, failed)
+                cycle.failed(block, failed)
                 continue
             try:
-                readings += await self._read(block)
+                await self._read(block, cycle)
             except DeviceConfigurationError as error:
-                if len(block.points) > 1:
+                if len(self.instrument_blocks(block)) > 1:
                     self.state.split.add((block.table.value, block.address, block.count))
-                    readings += await self._read_apart(block)
+                    await self._read_apart(block, cycle)
                 else:
-                    readings += self._unread(block, error)
+                    cycle.failed(block, error)
                 failed = failed or error
             except DeviceError as error:
                 failed = error
-                readings += self._unread(block, error)
+                cycle.failed(block, error)
+        readings = self._readings(cycle)
         any_answer = any(reading.flag is not Flag.NO_COMMUNICATION for reading in readings)
         self._note(failed, any_answer=any_answer)
         return readings
@@ -106,7 +130,7 @@ class Poller:
             if self.state.error is None or self.state.error.reason != failed.reason:
                 log.exception("poll failed device=%s", self.site.id)
             self._note(failed, any_answer=False)
-            return [reading for block in self._blocks for reading in self._unread(block, failed)]
+            return [one for point in self.instrument.channels for one in self._unread(point, failed)]
 
     def _until_next_beat(self, rhythm: float) -> float:
         since = (self._clock.now() - _EPOCH) / timedelta(seconds=1)
@@ -122,20 +146,23 @@ class Poller:
         return requests
 
     def instrument_blocks(self, block: ReadBlock) -> list[ReadBlock]:
-        """Cut a block into one request per point."""
-        points = (self.instrument.profile.points[name] for name in block.points)
-        return [ReadBlock(block.table, point.address, point.words, (point.id,)) for point in points]
+        """Cut a block into one request per piece of a point."""
+        pieces: dict[tuple[Table, int, int], tuple[str, ...]] = {}
+        for name in block.points:
+            for piece in self.instrument.profile.points[name].pieces:
+                table, address, words = piece
+                if table is block.table and block.address <= address <= block.address + block.count - words:
+                    pieces[piece] = (*pieces.get(piece, ()), name)
+        return [ReadBlock(*piece, names, again=block.again) for piece, names in pieces.items()]
 
-    async def _read_apart(self, block: ReadBlock) -> list[Reading]:
-        readings: list[Reading] = []
+    async def _read_apart(self, block: ReadBlock, cycle: Cycle) -> None:
         for one in self.instrument_blocks(block):
             try:
-                readings += await self._read(one)
+                await self._read(one, cycle)
             except DeviceError as error:
-                readings += self._unread(one, error)
-        return readings
+                cycle.failed(one, error)
 
-    async def _read(self, block: ReadBlock) -> list[Reading]:
+    async def _read(self, block: ReadBlock, cycle: Cycle) -> None:
         retries = 1
         while True:
             try:
@@ -145,27 +172,32 @@ class Poller:
                 if not retries:
                     raise
                 retries -= 1
-        received = self._clock.now()
-        decoded = decode_block(self.instrument.profile, block, words)
+        cycle.answered(block, words, self._clock.now())
+
+    def _readings(self, cycle: Cycle) -> list[Reading]:
+        """Decode the whole poll, then make readings: those that came, and those that did not with the reason."""
+        profile, channels = self.instrument.profile, self.instrument.channels
+        came = [name for name in channels if name in cycle.received and name not in cycle.errors]
+        looked_twice = any(block.again for block in self._blocks)
+        decoded = decode(profile, cycle.words, came, after=cycle.after if looked_twice else None)
         return [
-            to_reading(channel, value, received, received)
-            for point, value in decoded.items()
-            for channel in self.instrument.channels.get(point, ())
+            reading
+            for name in channels
+            for reading in (
+                [
+                    to_reading(channel, decoded[name], cycle.received[name], cycle.received[name])
+                    for channel in channels[name]
+                ]
+                if name in decoded
+                else self._unread(name, cycle.errors[name])
+            )
         ]
 
-    def _unread(self, block: ReadBlock, error: DeviceError) -> list[Reading]:
+    def _unread(self, point: str, error: DeviceError) -> list[Reading]:
         now = self._clock.now()
+        unit = self.instrument.profile.points[point].unit
         return [
-            Reading(
-                channel,
-                now,
-                None,
-                self.instrument.profile.points[point].unit,
-                Flag.NO_COMMUNICATION,
-                now,
-                reason=error.reason,
-            )
-            for point in block.points
+            Reading(channel, now, None, unit, Flag.NO_COMMUNICATION, now, reason=error.reason)
             for channel in self.instrument.channels.get(point, ())
         ]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from device_profiles import Decoded, Point, hex_text
+from device_profiles import Decoded, Point, Table, decode, hex_text
 from device_profiles.decoder import decode_point
 from gateway.catalogue import Instrument
 from gateway.errors import DeviceError, MisuseError
@@ -54,6 +54,16 @@ async def probe_device(
     failed: DeviceError | None = None
     for name in points or sorted(instrument.channels) or sorted(profile.points):
         point = profile.points[name]
+        if point.parts or point.needs or profile.quality_of(name):
+            # What needs other registers is shown as the poller would read it; neighbours would mean nothing.
+            try:
+                rows.append(await _read_whole(instrument, endpoint, point, site.unit))
+                answered = True
+            except DeviceError as error:
+                failed = error
+                answered = answered or error.reason.startswith("exception-")
+                rows.append(_refused(point, 0, error, instrument))
+            continue
         for offset in NEIGHBOURS if neighbours else (0,):
             if point.address + offset < 0:
                 continue
@@ -69,6 +79,20 @@ async def probe_device(
     if failed is not None and not answered:
         raise failed
     return rows
+
+
+async def _read_whole(instrument: Instrument, endpoint: ModbusEndpoint, point: Point, unit: int) -> ProbeRow:
+    words: dict[tuple[Table, int], int] = {}
+    after: dict[tuple[Table, int], int] = {}
+    blocks = instrument.profile.plan([point.id])
+    for block in blocks:
+        answer = await endpoint.read(block.table.value, block.address, block.count, unit)
+        into = after if block.again else words
+        into.update({(block.table, block.address + offset): word for offset, word in enumerate(answer)})
+    twice = any(block.again for block in blocks)
+    decoded = decode(instrument.profile, words, [point.id], after=after if twice else None)[point.id]
+    own = [words[table, address + at] for table, address, count in point.pieces for at in range(count)]
+    return _shown(point, 0, own, decoded, instrument)
 
 
 def _shown(point: Point, offset: int, words: Sequence[int], decoded: Decoded, instrument: Instrument) -> ProbeRow:
