@@ -1,4 +1,4 @@
-"""`cunzheng profile`: check device profiles, decode raw words by hand, list and export.
+"""`cunzheng profile`: check device profiles, decode raw words by hand, draft from a spreadsheet, list and export.
 
 Exit codes: 0 every profile is good or everything was decoded, 1 not so, 3 misuse (no such file, no such profile).
 """
@@ -6,6 +6,7 @@ Exit codes: 0 every profile is good or everything was decoded, 1 not so, 3 misus
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,21 +18,25 @@ from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import language, say
 from device_profiles import (
     Decoded,
+    Memory,
     PayloadError,
     Profile,
     ProfileError,
     Table,
     decode,
-    decode_payload,
+    decode_messages,
     hex_words,
     load,
     load_text,
+    mismatches,
     schema,
+    settings_of,
     shipped,
     shipped_texts,
     shown_value,
     topic_for,
 )
+from device_profiles.draft import DraftError, draft_profile
 
 
 @click.group(help=say("设备描述文件。", "Device profiles."))
@@ -89,22 +94,24 @@ def check(paths: tuple[Path, ...], with_shipped: bool, as_json: bool) -> int:
 @click.argument("words", type=click.File("rb"), metavar="WORDS.json")
 @click.option("--topic", default="", help=say("MQTT 主题", "MQTT topic"))
 @click.option("--retained", is_flag=True, help=say("按保留消息解码", "decode as a retained message"))
+@click.option(
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help=say("现场参数，可重复", "a commissioning parameter; repeatable"),
+)
 @click.option("--json", "as_json", is_flag=True, help=say("JSON（默认即是）", "JSON (always so)"))
-def decode_command(name: str, words: Any, topic: str, retained: bool, as_json: bool) -> int:
+def decode_command(
+    name: str, words: Any, topic: str, retained: bool, parameters: tuple[str, ...], as_json: bool
+) -> int:
     """Print the decoded values as JSON."""
-    chosen = find_profile(name)
+    chosen = _configured(find_profile(name), parameters)
     data = words.read()
     head: dict[str, Any] = {"profile": chosen.id, "version": chosen.version, "hash": chosen.hash}
+    values: dict[str, Decoded] = {}
     if chosen.mqtt is not None:
-        try:
-            readings = decode_payload(chosen, topic or topic_for(chosen, "device"), data, retained)
-        except PayloadError as error:
-            raise CommandError(f"消息无法解码（{error.code}）：{error.detail}", f"cannot decode: {error}") from error
-        head["device_time_text"] = readings.device_time_text
-        head["device_time"] = readings.device_time.isoformat() if readings.device_time else None
-        head["sequence"] = readings.sequence
-        head["dedup"] = readings.dedup
-        values = readings.values
+        values = _message_values(chosen, data, topic, head, retained=retained)
     else:
         values = decode(chosen, _words(chosen, data))
     if not values:
@@ -113,7 +120,94 @@ def decode_command(name: str, words: Any, topic: str, retained: bool, as_json: b
             f"these words belong to no point of {chosen.id}; addresses must be those on the wire",
         )
     head["values"] = {point: _decoded(one) for point, one in values.items()}
+    asked = {test.point for test in chosen.match}
+    failed = [one for one in mismatches(chosen, values) if one.point in asked & set(values)]
+    if failed:
+        head["mismatch"] = [
+            {"point": one.point, "wanted": one.wanted, "came": one.came, "refuses": one.refuses} for one in failed
+        ]
     click.echo(_json(head))
+    return ExitCode.DONE
+
+
+def _configured(chosen: Profile, given: tuple[str, ...]) -> Profile:
+    pairs = dict(one.partition("=")[::2] for one in given)
+    try:
+        return chosen.configured(settings_of(chosen, pairs))
+    except ValueError as error:
+        raise CommandError(f"--parameter：{error}", f"--parameter: {error}", exit_code=ExitCode.MISUSE) from error
+
+
+def _message_values(
+    chosen: Profile, data: bytes, topic: str, head: dict[str, Any], *, retained: bool
+) -> dict[str, Decoded]:
+    """Decode one message, or the conversation of a Sparkplug node: a JSON list of {topic, hex}."""
+    is_sparkplug = chosen.mqtt is not None and chosen.mqtt.format == "sparkplug"
+    messages = _conversation(data) if is_sparkplug else [(topic or topic_for(chosen, "device"), data)]
+    values: dict[str, Decoded] = {}
+    state: Memory | None = None
+    try:
+        for where, payload in messages:
+            device = _edge_of(where) if is_sparkplug else "device"
+            said = decode_messages(chosen, device, where, payload, retained, state=state)
+            state = said.state
+            for one in said.readings:
+                head["device_time_text"] = one.device_time_text
+                head["device_time"] = one.device_time.isoformat() if one.device_time else None
+                head["sequence"] = one.sequence
+                head["dedup"] = one.dedup
+                values.update(one.values)
+    except PayloadError as error:
+        raise CommandError(f"消息无法解码（{error.code}）：{error.detail}", f"cannot decode: {error}") from error
+    return values
+
+
+def _conversation(data: bytes) -> list[tuple[str, bytes]]:
+    try:
+        return [(str(one["topic"]), bytes.fromhex(one["hex"])) for one in json.loads(data)]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _misuse(f"须为 [{{topic, hex}}, …]：{error}", f"a list of {{topic, hex}} is needed: {error}") from error
+
+
+def _edge_of(topic: str) -> str:
+    parts = topic.split("/")
+    return "/".join([*parts[1:2], *parts[3:5]])
+
+
+@profile.command(
+    help=say(
+        "由测点表（CSV：编号、名称、类型、系数、单位）生成设备描述草稿。XLSX 请先另存为 CSV。",
+        "Make a draft profile from a table of points (CSV: number, name, type, factor, unit). Save XLSX as CSV first.",
+    )
+)
+@click.argument("table", type=click.Path(path_type=Path), metavar="FILE.csv")
+@click.option(
+    "--id", "profile_id", default="", help=say("描述编号，默认取文件名", "profile id; default: the file's name")
+)
+@click.option("--output", type=click.Path(path_type=Path), help=say("写入此文件", "write to this file"))
+def draft(table: Path, profile_id: str, output: Path | None) -> int:
+    """Write the draft and check that it loads."""
+    chosen = profile_id or re.sub(r"[^a-z0-9]+", "-", table.stem.lower()).strip("-") or "draft"
+    if table.suffix.lower() in (".xlsx", ".xls"):
+        raise CommandError(
+            f"{table}：请另存为 CSV（UTF-8）", f"{table}: save it as CSV (UTF-8) first", exit_code=ExitCode.MISUSE
+        )
+    text = _read(table)
+    if text is None:
+        raise CommandError(
+            f"{table} 不是 UTF-8 文本；请另存为 CSV（UTF-8）",
+            f"{table} is not UTF-8 text; save it as CSV (UTF-8)",
+            exit_code=ExitCode.MISUSE,
+        )
+    try:
+        drafted = draft_profile(text, chosen, table.name)
+    except DraftError as error:
+        raise CommandError(f"{table}：{error.zh}", f"{table}: {error.en}", exit_code=ExitCode.MISUSE) from error
+    load_text(drafted, f"{chosen}.yaml")
+    if output is None:
+        click.echo(drafted, nl=False)
+    else:
+        output.write_text(drafted, "utf-8")
     return ExitCode.DONE
 
 
@@ -132,7 +226,7 @@ def list_command(as_json: bool) -> None:
         click.echo(_json([_facts(one) for one in profiles]))
         return
     for one in profiles:
-        click.echo(f"{one.id}  v{one.version}  {one.protocol}  {one.name[language()]}")
+        click.echo(f"{one.id}  v{one.version}  {one.protocol}  {one.trust}  {one.name[language()]}{_doubts(one)}")
 
 
 def find_profile(name: str) -> Profile:
@@ -186,10 +280,19 @@ def _print_checked(one: Checked) -> None:
             f"合格：{facts['points']} 个测点，{facts['vectors']} 组向量",
             f"good: {facts['points']} points, {facts['vectors']} vectors",
         )
-        click.echo(f"{one.source}: {one.profile.id} v{one.profile.version} {says}")
+        click.echo(f"{one.source}: {one.profile.id} v{one.profile.version} {says}  {one.profile.trust}")
+        for doubt in one.profile.unconfirmed:
+            click.echo(say(f"  未确认：{doubt}", f"  unconfirmed: {doubt}"))
     elif one.error is not None:
         for fault in one.error.faults:
             click.echo(fault.text(language()))
+
+
+def _doubts(one: Profile) -> str:
+    if not one.unconfirmed:
+        return ""
+    count = len(one.unconfirmed)
+    return say(f"（{count} 处未确认）", f"  ({count} unconfirmed)")
 
 
 def _words(chosen: Profile, data: bytes) -> dict[tuple[Table, int], int]:
@@ -247,6 +350,7 @@ def _facts(one: Profile) -> Mapping[str, Any]:
         "protocol": one.protocol,
         "name": dict(one.name),
         "trust": one.trust,
+        "unconfirmed": list(one.unconfirmed),
         "points": len(one.points),
         "vectors": len(one.vectors),
     }

@@ -27,7 +27,7 @@ from cunzheng.simulator.mill import EnergySource, LiveMill, demo_mill, electrici
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from cunzheng.simulator.mqtt_device import MqttDeviceSimulator
 from cunzheng.simulator.plant_file import SAMPLE, DeviceSettings, PlantSettings, SimulatedClock, read_plant
-from device_profiles import Profile
+from device_profiles import Profile, settings_of
 
 
 def _show_example(ctx: click.Context, option: click.Parameter, value: bool) -> None:
@@ -76,7 +76,7 @@ async def _run(settings: PlantSettings, folder: Path, seconds: float | None, *, 
         for listener in settings.modbus:
             devices = [
                 ModbusDeviceSimulator(
-                    profile := _of_protocol(one.profile, "modbus"),
+                    profile := _of_protocol(one, "modbus"),
                     one.unit,
                     _values(profile, one, source),
                     _dials(one),
@@ -98,7 +98,7 @@ async def _run(settings: PlantSettings, folder: Path, seconds: float | None, *, 
             host, port = broker.host, broker.port
         publishers = []
         for publisher in settings.mqtt:
-            profile = _of_protocol(publisher.profile, "mqtt")
+            profile = _of_protocol(publisher, "mqtt")
             publishers.append(
                 MqttDeviceSimulator(
                     profile,
@@ -134,15 +134,19 @@ async def _until_told(publishers: list[MqttDeviceSimulator], seconds: float | No
         await asyncio.gather(*running, waiting, return_exceptions=True)
 
 
-def _of_protocol(name: str, protocol: str) -> Profile:
-    profile = find_profile(name)
+def _of_protocol(settings: DeviceSettings, protocol: str) -> Profile:
+    profile = find_profile(settings.profile)
     if profile.protocol != protocol:
         raise CommandError(
             f"{profile.id} 不是 {protocol} 设备",
             f"{profile.id} is no {protocol} device",
             exit_code=ExitCode.MISUSE,
         )
-    return profile
+    try:
+        given = {name: str(value) for name, value in settings.parameters.items()}
+        return profile.configured(settings_of(profile, given))
+    except ValueError as error:
+        raise CommandError(f"{profile.id}：{error}", f"{profile.id}: {error}", exit_code=ExitCode.MISUSE) from error
 
 
 def _values(profile: Profile, settings: DeviceSettings, source: EnergySource) -> Callable[[datetime], Values]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from pymodbus.constants import ExcCodes
@@ -19,7 +18,7 @@ from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from device_profiles import EncodeError, Profile, Table, encode
+from device_profiles import Point, Profile, Table, encode_words
 
 from .dials import Dials, Values
 from .errors import ListenError
@@ -58,20 +57,7 @@ class ModbusDeviceSimulator:
 
     def words(self) -> dict[tuple[Table, int], int]:
         """Give every word the device would show now."""
-        shown = self.dials.shown(self.profile, self._values(self._clock()))
-        fresh: dict[tuple[Table, int], int] = {}
-        for name, point in self.profile.points.items():
-            value = shown.get(name, Decimal(0) if not point.is_text else "")
-            try:
-                words = encode(self.profile, name, value)
-            except EncodeError:
-                if value is not None:
-                    raise
-                words = (0,) * point.words  # a type with no "no value": such a device shows zero
-            for offset, word in enumerate(words):
-                place = (point.table, point.address + offset)
-                # Several bits may share one register.
-                fresh[place] = fresh.get(place, 0) | word if point.bit is not None else word
+        fresh = encode_words(self.profile, self.dials.shown(self.profile, self._values(self._clock())))
         if self.dials.torn:
             return self._tear(fresh)
         self._last = fresh
@@ -80,8 +66,7 @@ class ModbusDeviceSimulator:
     def _tear(self, fresh: dict[tuple[Table, int], int]) -> dict[tuple[Table, int], int]:
         torn = dict(fresh)
         for point in self.profile.points.values():
-            for offset in range(point.words // 2):
-                place = (point.table, point.address + offset)
+            for place in _old_half(point):
                 torn[place] = self._last.get(place, 0)
         return torn
 
@@ -198,15 +183,24 @@ class _Units:
         return ExcCodes.ILLEGAL_FUNCTION
 
 
+def _old_half(point: Point) -> list[tuple[Table, int]]:
+    """List the words that are still old in a torn answer: the first half, or a composite's heaviest part."""
+    if point.parts:
+        heaviest = max(point.parts, key=lambda part: abs(part.weight))
+        return [(heaviest.table, heaviest.address + offset) for offset in range(heaviest.words)]
+    return [(point.table, point.address + offset) for offset in range(point.words // 2)]
+
+
 def _readable(profile: Profile) -> frozenset[tuple[Table, int]]:
     """List the addresses that answer: those of points, and gaps that the profile says may be bridged."""
     found: set[tuple[Table, int]] = set()
     ends: dict[Table, int] = {}
-    for point in sorted(profile.points.values(), key=lambda one: (one.table.value, one.address)):
-        end = ends.get(point.table)
-        first = point.address
+    pieces = {piece for point in profile.points.values() for piece in point.pieces}
+    for table, address, words in sorted(pieces, key=lambda one: (one[0].value, one[1])):
+        end = ends.get(table)
+        first = address
         if end is not None and 0 < first - end <= profile.transport.max_gap:
             first = end
-        found.update((point.table, address) for address in range(first, point.address + point.words))
-        ends[point.table] = max(end or 0, point.address + point.words)
+        found.update((table, at) for at in range(first, address + words))
+        ends[table] = max(end or 0, address + words)
     return frozenset(found)

@@ -19,6 +19,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from device_profiles import Profile, encode_payload, topic_for
 
 from .dials import Dials, Values
+from .edge_node import EdgeNode
 from .errors import MqttSimulatorError
 
 GARBAGE = b'\xff\x00{"time":'
@@ -48,7 +49,8 @@ class MqttDeviceSimulator:
         credentials: tuple[str, str] | None = None,
     ) -> None:
         self.profile = profile
-        self.topic = topic_for(profile, device)
+        self._edge = EdgeNode(profile, device) if profile.mqtt and profile.mqtt.format == "sparkplug" else None
+        self.topic = self._edge.topic("DDATA") if self._edge else topic_for(profile, device)
         self.dials = dials or Dials()
         self.interval_s = interval_s
         self.sequence = first_sequence
@@ -67,6 +69,9 @@ class MqttDeviceSimulator:
             clean_session=True,
             protocol=MQTTProtocolVersion.MQTTv311,
         )
+        if self._edge is not None:
+            topic, will = self._edge.death(self._clock())
+            self._client.will_set(topic, will, qos=0)
         if credentials is not None:
             self._client.username_pw_set(*credentials)
 
@@ -98,6 +103,10 @@ class MqttDeviceSimulator:
         """Send one message with the values of now, as the dials say."""
         now = self._clock()
         shown = dict(self.dials.shown(self.profile, self._values(now)))
+        if self._edge is not None:
+            for topic, message in self._edge.messages(shown, now):
+                self._send(message, topic)
+            return
         quality = self._quality_word(shown)
         payload = encode_payload(self.profile, shown, time=now, sequence=self.sequence, quality=quality)
         self.sequence += 1
@@ -139,8 +148,10 @@ class MqttDeviceSimulator:
         # Ends the circle of references, so that its sockets close at once.
         self._client.on_connect = self._client.on_publish = None
 
-    def _send(self, payload: bytes) -> None:
-        info = self._client.publish(self.topic, payload, qos=1, retain=self.dials.retained)
+    def _send(self, payload: bytes, topic: str = "") -> None:
+        # Sparkplug births and data are QoS 0 and never retained.
+        qos, retain = (0, False) if self._edge else (1, self.dials.retained)
+        info = self._client.publish(topic or self.topic, payload, qos=qos, retain=retain)
         if info.rc not in (MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN):
             says = paho.error_string(info.rc)
             raise MqttSimulatorError(f"无法发布：{says}", f"cannot publish: {says}")

@@ -21,6 +21,7 @@ port = 15020                      # default 0: a free one, printed
   [[modbus.device]]
   unit = 1
   profile = "schneider-iem3000"   # shipped id or path of a YAML file
+  parameters = {max_power_kw = "2000"}  # what a fitter would give; needed where it sets a unit or a scale
   values = {frequency = "49.9"}   # fixed values over those of the source
   dials = {exception = 4}         # silent, disconnect, delay_s, torn, stuck, no_value = ["power"]
 
@@ -60,6 +61,7 @@ class DeviceSettings(_Strict):
     """What every simulated device has."""
 
     profile: str
+    parameters: dict[str, str | int] = {}
     values: dict[str, str] = {}
     dials: DialSettings = DialSettings()
 

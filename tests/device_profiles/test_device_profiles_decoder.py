@@ -148,7 +148,7 @@ def test_energy_in_wh_comes_back_to_the_last_digit(wh: int) -> None:
 @pytest.mark.parametrize("profile", [*shipped().values(), BELT], ids=lambda profile: profile.id)
 def test_plan_reads_every_point_once(profile: Profile) -> None:
     blocks = profile.plan()
-    named = [name for block in blocks for name in block.points]
+    named = [name for block in blocks if not block.again for name in block.points]
     wanted = [] if profile.mqtt else sorted(profile.points)
     assert sorted(named) == wanted
 
