@@ -45,7 +45,9 @@ def encode_words(profile: Profile, values: Mapping[str, Value]) -> Words:
     """
     shown = {**_usual(profile), **values}
     words: Words = {}
-    for name, point in profile.points.items():
+    # What is named comes last, so that the zero of an unnamed point never covers a part of a named composite.
+    for name in sorted(profile.points, key=lambda one: one in shown):
+        point = profile.points[name]
         value = shown.get(name, "" if point.is_text else Decimal(0))
         if point.parts:
             words.update(_composite(profile, point, value, shown))
@@ -80,14 +82,14 @@ def _usual(profile: Profile) -> dict[str, Value]:
 def _encoded(profile: Profile, point: Point, value: Value, shown: Mapping[str, Value]) -> tuple[int, ...]:
     order = point.order
     if point.order_from is not None:
-        order = point.order_from.map.get(int(_number(shown.get(point.order_from.point))), order)
+        order = point.order_from.map.get(int(_code(profile, point.order_from.point, shown)), order)
     if value is None:
         if point.type in ("bit", "bits", *BYTES):
             return (0,)
         return to_words(_no_value(point), order, text=point.is_text)
     if point.is_text:
         return to_words(text_bytes(str(value), point.words), order, text=True)
-    raw = _unscaled(point, value, _factor(point, shown))
+    raw = _unscaled(point, value, _factor(profile, point, shown))
     if point.type == "bit":
         if raw not in (0, 1):
             raise EncodeError(f"{point.id} is a bit, not {raw}")
@@ -108,13 +110,13 @@ def _composite(profile: Profile, point: Point, value: Value, shown: Mapping[str,
     words: Words = {}
     order = point.order
     if point.order_from is not None:
-        order = point.order_from.map.get(int(_number(shown.get(point.order_from.point))), order)
+        order = point.order_from.map.get(int(_code(profile, point.order_from.point, shown)), order)
     if point.clock is not None:
-        fields = _clock_fields(point, value, shown)
+        fields = _clock_fields(profile, point, value, shown)
         shares = {part: (fields[part.field] - part.add) / part.weight for part in point.parts}
     else:
         shares = {}
-        rest = Decimal(0) if value is None else _unscaled(point, value, _factor(point, shown), whole=False)
+        rest = Decimal(0) if value is None else _unscaled(point, value, _factor(profile, point, shown), whole=False)
         ranked = sorted(point.parts, key=lambda part: -abs(part.weight))
         for at, part in enumerate(ranked):
             is_last = at == len(ranked) - 1
@@ -142,25 +144,27 @@ def _composite(profile: Profile, point: Point, value: Value, shown: Mapping[str,
     return words
 
 
-def _clock_fields(point: Point, value: Value, shown: Mapping[str, Value]) -> dict[str, Decimal]:
+def _clock_fields(profile: Profile, point: Point, value: Value, shown: Mapping[str, Value]) -> dict[str, Decimal]:
     rule = point.clock
     seconds = value if isinstance(value, Decimal) else Decimal(0)
     instant = datetime.fromisoformat(value) if isinstance(value, str) and value else _EPOCH
     if isinstance(value, Decimal):
         instant = _EPOCH + timedelta(microseconds=int(seconds.scaleb(6)))
     zone_from = rule.zone_from if rule is not None else ""
-    hours = _number(shown.get(zone_from)) if zone_from else None
+    hours = _code(profile, zone_from, shown) if zone_from else None
     return fields_of(instant, rule.zone if rule is not None else "", hours)
 
 
-def _number(value: Value) -> Decimal:
-    return value if isinstance(value, Decimal) else Decimal(0)
+def _code(profile: Profile, name: str, shown: Mapping[str, Value]) -> Decimal:
+    """Give the number another point shows; of an enumeration the code of its word."""
+    value = shown.get(name)
+    return _unscaled(profile.points[name], value, whole=False) if value is not None else Decimal(0)
 
 
-def _factor(point: Point, shown: Mapping[str, Value]) -> Decimal:
+def _factor(profile: Profile, point: Point, shown: Mapping[str, Value]) -> Decimal:
     if point.scale_from is None:
         return Decimal(1)
-    return factor_of(point.scale_from, _number(shown.get(point.scale_from.point))) or Decimal(1)
+    return factor_of(point.scale_from, _code(profile, point.scale_from.point, shown)) or Decimal(1)
 
 
 def _unscaled(point: Point, value: Decimal | str, factor: Decimal = Decimal(1), *, whole: bool = True) -> Decimal:

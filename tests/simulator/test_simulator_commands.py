@@ -190,3 +190,38 @@ def test_wrong_plant_file_is_misuse(tmp_path: Path, old: str, new: str) -> None:
     done = run("simulate", str(path), "--seconds", "1")
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
+
+
+def test_draft_makes_a_profile_that_passes_the_check(tmp_path: Path) -> None:
+    table = tmp_path / "Belt Scale.csv"
+    table.write_text("地址,名称,类型,系数,单位\n40001,总量,float,1,t\n", "utf-8")
+    made = tmp_path / "belt.yaml"
+    assert run("profile", "draft", str(table), "--output", str(made)).returncode == 0
+    checked = run("profile", "check", str(made))
+    assert checked.returncode == 0
+    assert "belt-scale v1 good" in checked.stdout
+    assert "unconfirmed: address base" in checked.stdout
+
+
+def test_draft_of_a_table_it_cannot_read_is_misuse(tmp_path: Path) -> None:
+    table = tmp_path / "points.csv"
+    table.write_text("number,name\n1,a\n", "utf-8")
+    done = run("profile", "draft", str(table))
+    assert (done.returncode, "the column type is missing" in done.stderr) == (3, True)
+    done = run("profile", "draft", "points.xlsx")
+    assert (done.returncode, "save it as CSV" in done.stderr) == (3, True)
+
+
+def test_decode_takes_commissioning_parameters() -> None:
+    words = json.dumps({"0": "0000 0411 0000 0635"})
+    done = run("profile", "decode", "mc51-y", "-", "--parameter", "flow_unit=t/h", text=words)
+    assert json.loads(done.stdout)["values"]["flow"]["value"] == "10.41"
+    done = run("profile", "decode", "mc51-y", "-", "--parameter", "flow_unit=lb/h", text=words)
+    assert (done.returncode, "is not one of" in done.stderr) == (3, True)
+
+
+def test_list_says_how_far_each_profile_is_to_be_trusted() -> None:
+    lines = run("profile", "list").stdout.splitlines()
+    (pm,) = [line for line in lines if line.startswith("schneider-pm5560")]
+    assert "interoperability" in pm
+    assert "3 unconfirmed" in pm
