@@ -109,8 +109,14 @@ class MqttIntake:
         if not listening:
             raise PayloadError("topic", f"{message.topic!r} belongs to no device of the site")
         found: list[Arrival] = []
+        failed: PayloadError | None = None
         for instrument in listening:
-            found += self._said(instrument, message)
+            try:
+                found += self._said(instrument, message)
+            except PayloadError as error:  # the other devices of the node still follow its sequence
+                failed = error
+        if failed is not None and not found:
+            raise failed
         return found
 
     def _said(self, instrument: Instrument, message: Incoming) -> list[Arrival]:
@@ -148,7 +154,7 @@ class MqttIntake:
 
 
 def _raw(message: Incoming, decoded: Decoded) -> str:
-    """Keep the message's own text (bytes as hexadecimal) beside each reading; of a long one its digest and the point's."""
+    """Keep the message's own text (bytes as hexadecimal) beside each reading; of a long one the digest and the point."""
     payload = message.payload
     if len(payload) > RAW_BYTES:
         return f"{decoded.raw_hex} sha256:{sha256_hex(payload)}"

@@ -17,7 +17,7 @@ class EdgeNode:
     """One edge node; `skip` loses so many sequence numbers before the next message."""
 
     def __init__(self, profile: Profile, name: str, bd_seq: int = 0) -> None:
-        self._profile = profile
+        self.profile = profile
         self._group, self._edge, self._device = parts_of(name)
         self.bd_seq = bd_seq
         self.born = False
@@ -39,11 +39,11 @@ class EdgeNode:
         if not self.born:
             self.born = True
             self._seq = 1
-            birth = metrics_of(self._profile, values, time, 1, birth=True)
+            birth = metrics_of(self.profile, values, time, 1, birth=True)
             return [(self.topic("NBIRTH"), birth_of_node(self.bd_seq, time)), (self.topic("DBIRTH"), birth)]
         self._seq += 1 + self.skip
         self.skip = 0
-        return [(self.topic("DDATA"), metrics_of(self._profile, values, time, self._seq, birth=False))]
+        return [(self.topic("DDATA"), metrics_of(self.profile, values, time, self._seq, birth=False))]
 
 
 def _ms(now: datetime) -> int:

@@ -7,6 +7,8 @@ import hashlib
 import json
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from conftest import START, Plant
 from paho.mqtt.enums import CallbackAPIVersion
 
 from cunzheng.simulator.broker import BrokerHandle, mosquitto_path, start_broker
+from cunzheng.simulator.edge_node import EdgeNode
+from device_profiles.sparkplug import metrics_of
 from gateway.chain import own_statements
 from gateway.clock import RealClock
 from gateway.errors import StoreError
@@ -43,6 +47,7 @@ device = "gas1"
 point = "flow"
 """
 WAIT_S = 10.0
+SECOND = timedelta(seconds=1)
 
 
 @pytest.fixture
@@ -274,3 +279,44 @@ async def test_broker_that_refuses_is_named_and_tried_again(plant: Plant, tmp_pa
         await until(lambda: session.error is None)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+SPARKPLUG_SITE = """
+[[mqtt]]
+id = "meter1"
+name = "steel/edge1/meter1"
+profile = "sparkplug-b-meter"
+parameters = { max_power_kw = "2000" }
+
+[[channel]]
+id = "ELEC.TOTAL"
+device = "meter1"
+point = "energy_import"
+"""
+
+
+async def test_sparkplug_node_is_read_from_birth_to_death(
+    make_plant: Callable[..., Plant], broker: BrokerHandle
+) -> None:
+    plant = make_plant(SPARKPLUG_SITE)
+    node = EdgeNode(plant.catalogue.mqtt[0].profile, "steel/edge1/meter1")
+
+    def say(messages: Sequence[tuple[str, bytes]]) -> None:
+        for topic, payload in messages:
+            publish(broker, [payload], topic)
+
+    async with listening(plant, broker):
+        values = {"energy_import": Decimal("123456.789")}
+        early = [(node.topic("DDATA"), metrics_of(node.profile, values, 1, 5, birth=False))]
+        await asyncio.to_thread(say, early)
+        await until(lambda: count(plant, "quarantine") == 1)
+        await asyncio.to_thread(say, [*node.messages(values, START), *node.messages(values, START + SECOND)])
+        await until(lambda: count(plant) == 2)
+        await asyncio.to_thread(say, [node.death(START)])
+        await until(lambda: count(plant) == 3)
+    rows = plant.writer.call(lambda store: store.rows("SELECT value, flag, reason FROM reading ORDER BY seq"))
+    assert [(row["value"], row["flag"], row["reason"]) for row in rows] == [
+        ("123456.789", "N", ""),
+        ("123456.789", "N", ""),
+        (None, "B", "device-offline"),
+    ]
