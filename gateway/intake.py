@@ -154,7 +154,7 @@ class MqttIntake:
 
 
 def _raw(message: Incoming, decoded: Decoded) -> str:
-    """Keep the message's own text (bytes as hexadecimal) beside each reading; of a long one the digest and the point."""
+    """Keep the message's own text (bytes as hexadecimal) beside each reading; of a long one only the digest."""
     payload = message.payload
     if len(payload) > RAW_BYTES:
         return f"{decoded.raw_hex} sha256:{sha256_hex(payload)}"
