@@ -7,6 +7,7 @@ Order: lines and plain data (`document`), JSON Schema (`schema`), meaning (here 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -115,6 +116,9 @@ class _Builder:
             self.context.fault(place, "非必填参数须有 default", "a parameter not required needs a default")
         if bool(choices) == ("unit" in given):
             self.context.fault(place, "须且只须有 unit 或 enum", "exactly one is needed of unit, enum")
+        if not choices and default is not None and not _is_decimal(default):
+            self.context.fault((*place, "default"), f"{default} 不是数", f"{default} is no decimal number")
+            default = None
         if choices and default is not None and default not in choices:
             self.context.fault((*place, "default"), f"{default} 不在 enum 中", f"{default} is not in enum")
         return Parameter(
@@ -218,3 +222,10 @@ class _Builder:
             unit_ids=(ids[0], ids[1]),
             **plain,
         )
+
+
+def _is_decimal(given: str | int) -> bool:
+    try:
+        return Decimal(given).is_finite()
+    except InvalidOperation:
+        return False

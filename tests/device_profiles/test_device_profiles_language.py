@@ -96,6 +96,11 @@ BROKEN = {
         "enum: [kWh, MWh], unit: kW}",
         "exactly one is needed of unit, enum",
     ),
+    "parameter with a default that is no number": (
+        "unit: kW}\nmatch",
+        "unit: kW, default: much}\nmatch",
+        "parameters.nominal.default: much is no decimal number",
+    ),
     "vector with a parameter that is not there": ("{unit: kWh}", "{units: kWh}", "there is no parameter units"),
     "vector with a word the parameter does not know": ("{unit: kWh}", "{unit: GWh}", "'GWh' is not one of: kWh, MWh"),
     "byte of a whole register": (
