@@ -235,6 +235,47 @@ class ConfigData(_Closed):
         return self
 
 
+class MarkData(_Closed):
+    """Data of a ``maintenance`` event that marks a time of operation; a mark never changes a flag or value."""
+
+    record: Literal["mark"]
+    kind: Literal[
+        "stop", "start-up", "drying", "fault", "accident", "blow-back", "maintenance", "monitor-fault", "other"
+    ]
+    from_: Annotated[Time, Field(alias="from")]
+    to: Time
+    entered: Time
+    by: Annotated[str, Field(min_length=1, max_length=200)]
+    reason: Annotated[str, Field(min_length=1, max_length=2000)]
+    subject: Id | None = None
+    channels: Annotated[list[Id], Field(min_length=1)] | None = None
+    evidence: list[Sid] | None = None
+
+    @model_validator(mode="after")
+    def _time_runs_forward(self) -> "MarkData":
+        if self.to <= self.from_:
+            raise ValueError("a mark ends after it begins")
+        if (self.subject is None) == (self.channels is None):
+            raise ValueError("a mark names either a subject or channels")
+        return self
+
+
+class CalibrationData(_Closed):
+    """Data of a ``calibration`` event that says how a zero, span or other check of a channel went."""
+
+    record: Literal["calibration"]
+    channel: Id
+    check: Literal["zero", "span", "zero-span", "whole-path", "comparison"]
+    at: Time
+    entered: Time
+    by: Annotated[str, Field(min_length=1, max_length=200)]
+    passed: bool
+    reference: Number | None = None
+    reading: Number | None = None
+    note: Text | None = None
+    evidence: list[Sid] | None = None
+
+
 class Event(_Device):
     """Something that happened to the gateway, its clock or its devices."""
 
@@ -246,6 +287,19 @@ class Event(_Device):
     def _config_is_complete(self) -> "Event":
         if self.type == "config":
             ConfigData.model_validate(self.data)
+        return self
+
+    @model_validator(mode="after")
+    def _records_are_complete(self) -> "Event":
+        models: dict[object, tuple[str, type[_Closed]]] = {
+            "mark": ("maintenance", MarkData),
+            "calibration": ("calibration", CalibrationData),
+        }
+        record = models.get(self.data.get("record"))
+        if record is not None:
+            if self.type != record[0]:
+                raise ValueError(f"a {self.data['record']} is the data of a {record[0]} event")
+            record[1].model_validate(self.data)
         return self
 
 

@@ -77,6 +77,17 @@ def open_uplink(settings: Settings, key: SigningKey | None, clock: Clock) -> Upl
     return Uplink(centre.url, key, clock, timeout_s=centre.timeout_s, ca_file=centre.ca_file)
 
 
+def judge_of(catalogue: Catalogue) -> Judge:
+    """Make the judge of everything the site reads."""
+    return Judge(
+        dict(catalogue.channels),
+        catalogue.limits,
+        catalogue.bases,
+        rules=catalogue.rules,
+        restart_counters=catalogue.restart_counters,
+    )
+
+
 def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gateway:
     """Open an enrolled gateway: the tree is checked, new channels are declared.
 
@@ -110,7 +121,7 @@ def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gatew
                 f"key file {chosen.key_file} is not the enrolled key; restore it or enrol --again",
             )
         signer = Signer(identity, key, clock or RealClock())
-        judge = Judge(dict(catalogue.channels), dict(catalogue.limits))
+        judge = judge_of(catalogue)
         pipeline = Pipeline(writer, signer, RawFolder(chosen.raw_folder), judge)
         pipeline.open()
     except BaseException:

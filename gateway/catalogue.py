@@ -15,11 +15,13 @@ import device_profiles
 from device_profiles import Profile, ProfileError
 from evidence.channel import Channel, ChannelKind
 from evidence.channel import Profile as ProfileName
-from evidence.judge import Limits
+from evidence.judge import Basis, Limits
+from evidence.judge_rules import RuleSet
 from evidence.totaliser import Totaliser
 from gateway.conversion import is_known
 from gateway.errors import MisuseError
 from gateway.hj212_source import LoggerSource, load_logger
+from gateway.judge_basis import bases_of, restart_counters_of, site_rules
 from gateway.site import ChannelSite, DeviceSite, ImportSite, MqttSite, Site, load_site
 
 
@@ -44,6 +46,11 @@ class Catalogue:
     channels: Mapping[str, Channel]
     limits: Mapping[str, Limits]
     live: frozenset[str]
+    rules: RuleSet
+    bases: Mapping[str, Basis]
+    """What the judge knows of each channel beforehand."""
+    restart_counters: Mapping[str, tuple[str, ...]]
+    """Counter of restarts → totals of its device."""
 
 
 def load_catalogue(path: Path) -> Catalogue:
@@ -60,13 +67,30 @@ def load_catalogue(path: Path) -> Catalogue:
     for source in site.import_:
         for channel in site.channels_of(source.id):
             channels[channel.id] = _import_channel(path, source, channel)
+    limits, rules = _limits(site, (*modbus, *mqtt)), site_rules(path, site)
+    quantities = {
+        channel: one.profile.points[point].quantity
+        for one in (*modbus, *mqtt)
+        for point, ids in one.channels.items()
+        for channel in ids
+    }
+    sparse = {
+        channel
+        for one in mqtt
+        if one.profile.mqtt is not None and one.profile.mqtt.partial
+        for ids in one.channels.values()
+        for channel in ids
+    }
     return Catalogue(
         modbus=modbus,
         mqtt=mqtt,
         loggers=loggers,
         channels=channels,
-        limits=_limits(site, (*modbus, *mqtt)),
+        limits=limits,
         live=frozenset(one.id for one in site.channel if one.live),
+        rules=rules,
+        bases=bases_of(path, site, rules, channels, limits, quantities, sparse),
+        restart_counters=restart_counters_of(site),
     )
 
 

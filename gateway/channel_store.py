@@ -58,14 +58,20 @@ def newest_totals(store: Store) -> dict[str, Baseline]:
     found: dict[str, Baseline] = {}
     for channel in declared_channels(store).values():
         if channel.kind is ChannelKind.TOTAL:
-            row = store.row(
-                "SELECT value, time FROM reading WHERE channel = ? AND flag = 'N' AND value IS NOT NULL"
-                " ORDER BY time DESC LIMIT 1",
-                (channel.id,),
-            )
-            if row is not None:
-                found[channel.id] = Baseline(Decimal(row["value"]), parse_time(row["time"]))
+            newest = newest_value(store, channel.id)
+            if newest is not None:
+                found[channel.id] = newest
     return found
+
+
+def newest_value(store: Store, channel: str) -> Baseline | None:
+    """Return the newest valid reading of a channel."""
+    row = store.row(
+        "SELECT value, time FROM reading WHERE channel = ? AND flag = 'N' AND value IS NOT NULL"
+        " ORDER BY time DESC LIMIT 1",
+        (channel,),
+    )
+    return None if row is None else Baseline(Decimal(row["value"]), parse_time(row["time"]))
 
 
 def _config_text(channel: Channel) -> str:

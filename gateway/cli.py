@@ -203,6 +203,9 @@ def status(config: Path, as_json: bool) -> None:
             click.echo(
                 f"  {channel['channel']}  {channel['time']}  {value} {channel['unit']}  {channel['flag']}{reason}"
             )
+    if facts["quality"]:
+        counts = ", ".join(f"{rule} {n}" for rule, n in facts["quality"].items())
+        click.echo(say(f"  质量检查（规则 次数）: {counts}", f"  quality checks (rule, times): {counts}"))
     for problem in facts["problems"]:
         click.echo(
             say(

@@ -75,6 +75,7 @@ class MqttIntake:
             log.warning("mqtt device=%s note=%r", device, note)
         self._notes.clear()
         for bad in poison:
+            self._pipeline.judge.frame_refused(bad.message.topic, bad.reason, bad.message.received)
             log.warning("message quarantined topic=%r reason=%r", bad.message.topic, bad.reason)
         for arrival in arrivals:
             self._on_reading(arrival.reading)

@@ -9,19 +9,22 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
-from evidence.channel import Channel, ChannelKind
+from evidence.channel import Channel
 from evidence.encoding import time_text
 from evidence.errors import EvidenceError
-from evidence.judge import Limits, TotalWatch, judge, judge_total
+from evidence.marks import CalibrationRecord, Mark
 from evidence.reading import Reading
 from gateway.chain import Signer, append_event, ensure_open
-from gateway.channel_store import declared_channels, is_declared, newest_totals, remember_channel
+from gateway.channel_store import declared_channels, is_declared, remember_channel
 from gateway.errors import MisuseError
+from gateway.hour_quality import count_hours
 from gateway.hours import hour_text
+from gateway.judgement import Judge, Pending
 from gateway.problems import clear_problem, raise_problem
+from gateway.quality_store import add_counts, keep_calibration, keep_mark
 from gateway.rawtile import RawFolder
 from gateway.reading_store import Arrival, insert_readings
 from gateway.sealer import Sealed, batches, due_hours, seal_hours
@@ -29,31 +32,11 @@ from gateway.store import Store
 from gateway.tree import ReadingTree
 from gateway.writer import Writer
 
+__all__ = ["SOFTWARE", "Judge", "Pipeline"]
+
 SOFTWARE = "cunzheng"
 
 log = logging.getLogger("cunzheng.gateway")
-
-
-class Judge:
-    """Judges readings of declared channels, one after another; remembers the last total of each."""
-
-    def __init__(self, channels: dict[str, Channel], limits: dict[str, Limits]) -> None:
-        self.channels = channels
-        self._limits = limits
-        self._totals: dict[str, TotalWatch | None] = {}
-
-    def resume(self, store: Store) -> None:
-        """Take the newest stored totals as believed."""
-        self._totals = {name: TotalWatch(base) for name, base in newest_totals(store).items()}
-
-    def judged(self, reading: Reading) -> Reading:
-        """Return the reading with the flag and reason it deserves."""
-        channel = self.channels[reading.channel]
-        result = judge(reading, self._limits.get(reading.channel, Limits()), reading.received)
-        if channel.kind is ChannelKind.TOTAL and channel.totaliser is not None:
-            watch, result = judge_total(self._totals.get(reading.channel), result, channel.totaliser)
-            self._totals[reading.channel] = watch
-        return result
 
 
 class Pipeline:
@@ -74,23 +57,61 @@ class Pipeline:
     def arrival(self, reading: Reading, identity: str | None = None) -> Arrival:
         """Judge one reading and place it in its hour."""
         kind = self.judge.channels[reading.channel].kind
-        judged = self.judge.judged(reading)
+        verdict = self.judge.verdict(reading)
         # After the judgement, which moves a reading of an impossible time into the hour in which it came.
-        return Arrival(judged, hour_text(judged.time, kind, self.signer.identity.zone_info), identity)
+        hour = hour_text(verdict.reading.time, kind, self.signer.identity.zone_info)
+        return Arrival(verdict.reading, hour, identity, verdict.is_repeat)
 
     async def store(self, arrivals: Sequence[Arrival]) -> int:
-        """Commit readings; return how many were new."""
-        return await self.writer.do(lambda store: insert_readings(store, arrivals))
+        """Commit readings with what the judge found; return how many were new."""
+        found = self.judge.take()
+
+        def work(store: Store) -> int:
+            self._record(store, found)
+            return insert_readings(store, arrivals)
+
+        try:
+            return await self.writer.do(work)
+        except BaseException:
+            self.judge.give_back(found)
+            raise
 
     async def event(self, event_type: str, data: Mapping[str, object]) -> None:
         """Sign and queue an event."""
         await self.writer.do(lambda store: append_event(store, self.signer, event_type, data))
+
+    def mark(self, mark: Mark) -> None:
+        """Sign a mark of operation and know it from now on; readings that are stored stay as they are."""
+
+        def work(store: Store) -> None:
+            statement = append_event(store, self.signer, "maintenance", mark.event_data())
+            keep_mark(store, mark, statement.sid)
+
+        self.writer.call(work)
+        self.judge.note_mark(mark)
+
+    def calibration(self, record: CalibrationRecord) -> None:
+        """Sign how a calibration went and judge by it from now on."""
+
+        def work(store: Store) -> None:
+            statement = append_event(store, self.signer, "calibration", record.event_data())
+            keep_calibration(store, record, statement.sid)
+
+        self.writer.call(work)
+        self.judge.note_calibration(record)
+
+    def store_findings(self) -> None:
+        """Store what the judge found since the last time: counts by rule, and gaps as events."""
+        found = self.judge.take()
+        if found:
+            self._with(found, lambda store: self._record(store, found))
 
     def seal_due(self, grace: timedelta) -> Sealed:
         """Seal every hour that is over, a few in one transaction; return what was sealed.
 
         An hour that cannot be sealed becomes a problem for a person and stops no other hour.
         """
+        self.store_findings()
         now = self.signer.clock.now()
         hours = self.writer.call(lambda store: due_hours(store, now, grace))
         segments = readings = 0
@@ -122,11 +143,24 @@ class Pipeline:
             sealed = seal_hours(store, self.signer, self.raw, batch)
             for hour in batch:
                 clear_problem(store, f"seal:{hour}")
+            count_hours(store, self.judge, batch)
             return sealed
 
         done = self.writer.call(seal)
         log.info("sealed hours=%d from=%s readings=%d segments=%d", len(batch), batch[0], done.readings, done.segments)
         return done
+
+    def _with(self, found: Pending, work: Callable[[Store], None]) -> None:
+        try:
+            self.writer.call(work)
+        except BaseException:
+            self.judge.give_back(found)
+            raise
+
+    def _record(self, store: Store, found: Pending) -> None:
+        add_counts(store, found.counts)
+        for data in self.judge.gap_events(found.gaps):
+            append_event(store, self.signer, "gap", data)
 
     def _open(self, store: Store) -> None:
         ReadingTree(store, self.raw, self.signer.identity.epoch, _no_salt).verify_edge()

@@ -18,12 +18,14 @@ _COLUMNS = "seq, channel, time, hour, value, unit, flag, reason, device_time, re
 class Arrival:
     """A judged reading on its way into the store.
 
-    `identity` names it across redelivery; None means it cannot come twice (a poll's answer).
+    `identity` names it across redelivery; None means it cannot come twice (a poll's answer). `is_repeat` says that
+    the judge saw the very same reading before: it is not stored again.
     """
 
     reading: Reading
     hour: str
     identity: str | None = None
+    is_repeat: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def insert_readings(store: Store, arrivals: Iterable[Arrival]) -> int:
     store.execute_many(
         "INSERT INTO reading (channel, time, hour, value, unit, flag, reason, device_time, received, raw, imported,"
         " identity) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (identity) DO NOTHING",
-        (_row_of(arrival) for arrival in arrivals),
+        (_row_of(arrival) for arrival in arrivals if not arrival.is_repeat),
     )
     return int(store.value("SELECT count(*) FROM reading WHERE seq > ?", (before,)))
 

@@ -31,6 +31,14 @@ def m_hj212_frames(db: Database) -> None:
     )
 
 
+@migrations()
+def m_quality(db: Database) -> None:
+    """Count what the checks found by span (a day or an hour), rule and channel; keep marks and calibrations."""
+    for statement in _M002.strip().split(";\n"):
+        if statement.strip():
+            db.execute(statement)
+
+
 _M001 = """
 CREATE TABLE identity (
     name TEXT PRIMARY KEY,
@@ -143,5 +151,21 @@ CREATE TABLE problem (
     zh TEXT NOT NULL,
     en TEXT NOT NULL,
     since TEXT NOT NULL
+) STRICT;
+"""
+
+_M002 = """
+CREATE TABLE quality_count (
+    rule TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    span TEXT NOT NULL,
+    n INTEGER NOT NULL,
+    PRIMARY KEY (rule, channel, span)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE quality_record (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    kind TEXT NOT NULL CHECK (kind IN ('mark', 'calibration')),
+    data TEXT NOT NULL,
+    sid TEXT NOT NULL REFERENCES statement (sid)
 ) STRICT;
 """

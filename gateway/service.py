@@ -194,7 +194,7 @@ class Service:
         """Say that the gateway started, and since when it has no readings."""
         clear_problem(store, BROKER_PROBLEM)
         signer, now = self._pipeline.signer, self._clock.now()
-        append_event(store, signer, "restart", {"reason": "start"})
+        append_event(store, signer, "restart", {"reason": "start", "rules": self._pipeline.judge.rules_record()})
         seen = latest_time(store)
         rhythm = max((poller.site.poll_s for poller in self.pollers), default=60.0)
         if seen is not None and _is_gap(parse_time(seen), now, timedelta(seconds=3 * rhythm)):

@@ -106,6 +106,23 @@ class Limits(Section):
     high: Decimal | None = None
 
 
+class RuleSite(Section):
+    """A limit of a check that this site sets itself, or a check that it turns off; never without a reason."""
+
+    id: str
+    """Id of the rule, such as `Q18`."""
+    reason: str
+    limit: str = ""
+    value: Decimal | None = None
+    off: bool = False
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> RuleSite:
+        if self.off == bool(self.limit) or (self.value is None) != self.off:
+            raise ValueError(f"rule {self.id} needs either limit and value, or off = true")
+        return self
+
+
 class ChannelSite(Section):
     """One stream of readings: a device's point under the name evidence knows it by."""
 
@@ -123,6 +140,18 @@ class ChannelSite(Section):
     unit: str | None = None
     """Needed for imports and for codes of a data logger without a unit to trust; otherwise the profile decides."""
     limits: Limits = Limits()
+    """Physical limits; where none are given, the profile's, else those of the quantity."""
+    quantity: str = ""
+    """What is measured, where the profile does not say: `co2_concentration`, `stack_pressure` …"""
+    range: Limits = Limits()
+    """Measuring range the instrument is set to (checks Q16 and Q17)."""
+    calibrated_every_h: Decimal | None = Field(None, gt=0)
+    """Interval of zero and span checks; where it is given, check Q28 asks for them."""
+    restart_counter: str = ""
+    """For a total: the channel that counts the device's restarts, which explain a step back."""
+    identity: bool = False
+    """The channel tells who the device is: serial, firmware, counter of parameter changes (check Q34)."""
+    rule: tuple[RuleSite, ...] = ()
     live: bool = True
     """Sent to the centre as a live value."""
 
@@ -137,6 +166,7 @@ class Site(Section):
     hj212: tuple[LoggerSite, ...] = ()
     import_: tuple[ImportSite, ...] = Field((), alias="import")
     channel: tuple[ChannelSite, ...]
+    rule: tuple[RuleSite, ...] = ()
 
     @model_validator(mode="after")
     def _names_agree(self) -> Site:
@@ -158,6 +188,10 @@ class Site(Section):
                     raise ValueError(f"channel {channel.id} is imported, so it needs kind and unit")
             elif not channel.point:
                 raise ValueError(f"channel {channel.id} needs the point of device {channel.device}")
+            if channel.restart_counter and channel.restart_counter not in {one.id for one in self.channel}:
+                raise ValueError(
+                    f"channel {channel.id} names restart_counter {channel.restart_counter!r}, no channel here"
+                )
         return self
 
     def channels_of(self, source: str) -> tuple[ChannelSite, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 from gateway.chain import anchor, outbox_depth
 from gateway.identity import known_identity
 from gateway.problems import problems
+from gateway.quality_store import counts_by_rule
 from gateway.settings import Settings
 from gateway.store import Store
 
@@ -38,6 +39,7 @@ def status_of(store: Store, settings: Settings) -> dict[str, Any]:
         "imports": [
             dict(row) for row in store.rows("SELECT name, rows, stored, imported FROM import_file ORDER BY imported")
         ],
+        "quality": counts_by_rule(store),
         "channels": _channels(store),
         "problems": [{"key": one.key, "zh": one.zh, "en": one.en, "since": one.since} for one in problems(store)],
         "disk_free_mb": shutil.disk_usage(settings.data).free // (1 << 20),

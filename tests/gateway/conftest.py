@@ -14,12 +14,13 @@ from small_centre import CODE, SmallCentre
 
 from evidence.keys import SigningKey
 from evidence.note import ED25519_NOTE, NoteKey
+from gateway.assembly import judge_of
 from gateway.catalogue import Catalogue, load_catalogue
 from gateway.chain import Signer
 from gateway.clock import SteppedClock
 from gateway.enrol import enrol
 from gateway.identity import Identity, adopt, read_key
-from gateway.pipeline import Judge, Pipeline
+from gateway.pipeline import Pipeline
 from gateway.rawtile import RawFolder
 from gateway.syncing import Syncing
 from gateway.uplink import Uplink
@@ -83,8 +84,7 @@ def open_plant(folder: Path, clock: SteppedClock, identity: Identity, key: Signi
     writer = Writer(folder / "gateway.db")
     writer.call(lambda store: adopt(store, identity))
     signer = Signer(identity, key or SigningKey.from_seed(SEED), clock)
-    judge = Judge(dict(catalogue.channels), dict(catalogue.limits))
-    pipeline = Pipeline(writer, signer, RawFolder(folder / "raw"), judge)
+    pipeline = Pipeline(writer, signer, RawFolder(folder / "raw"), judge_of(catalogue))
     pipeline.open()
     return Plant(folder, clock, identity, catalogue, writer, pipeline)
 

@@ -1,0 +1,90 @@
+"""From the site file to what the judge knows of each channel: rules with the site's overrides, ranges, quantities.
+
+A rule, limit or quantity that does not exist refuses the site, naming file and key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from evidence.channel import Channel
+from evidence.judge import Basis, Limits
+from evidence.judge_rules import Override, RuleError, RuleSet, packaged_rules
+from gateway.errors import MisuseError
+from gateway.site import ChannelSite, RuleSite, Site
+
+
+def site_rules(path: Path, site: Site) -> RuleSet:
+    """Return the rule set with what the site overrides for all channels.
+
+    Raises:
+        MisuseError: a rule or limit does not exist, or has no reason.
+    """
+    return _overridden(str(path), packaged_rules(), site.rule)
+
+
+def bases_of(
+    path: Path,
+    site: Site,
+    rules: RuleSet,
+    channels: Mapping[str, Channel],
+    limits: Mapping[str, Limits],
+    quantities: Mapping[str, str],
+    sparse: Collection[str],
+) -> dict[str, Basis]:
+    """Return what is known of each channel before its first reading.
+
+    Raises:
+        MisuseError: a rule, limit or quantity does not exist.
+    """
+    return {
+        one.id: Basis(
+            channel=channels[one.id],
+            rules=_overridden(f"{path}: channel {one.id}", rules, one.rule),
+            limits=limits[one.id],
+            quantity=_quantity(path, one, rules) or quantities.get(one.id, ""),
+            span=Limits(one.range.low, one.range.high),
+            calibrated_every=_hours(one),
+            is_identity=one.identity,
+            is_sparse=one.id in sparse,
+        )
+        for one in site.channel
+    }
+
+
+def restart_counters_of(site: Site) -> dict[str, tuple[str, ...]]:
+    """Return which totals each counter of restarts speaks for."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in site.channel:
+        if one.restart_counter:
+            found[one.restart_counter] = (*found.get(one.restart_counter, ()), one.id)
+    return found
+
+
+def _overridden(where: str, rules: RuleSet, given: Iterable[RuleSite]) -> RuleSet:
+    overrides = [Override(one.id, one.reason, one.limit, one.value) for one in given]
+    if not overrides:
+        return rules
+    try:
+        return rules.with_overrides(overrides, where)
+    except RuleError as error:
+        raise MisuseError(error.zh, error.en) from error
+
+
+def _quantity(path: Path, channel: ChannelSite, rules: RuleSet) -> str:
+    if channel.quantity and not rules.is_known_quantity(channel.quantity):
+        known = ", ".join(sorted(rules.quantities))
+        key = f"channel.{channel.id}.quantity"
+        raise MisuseError(
+            f"{path}: 键 {key}: 没有量 {channel.quantity!r}；现有: {known}",
+            f"{path}: key {key}: there is no quantity {channel.quantity!r}; there are: {known}",
+        )
+    return channel.quantity
+
+
+def _hours(channel: ChannelSite) -> timedelta | None:
+    if channel.calibrated_every_h is None:
+        return None
+    return timedelta(microseconds=int(channel.calibrated_every_h * 3_600_000_000))

@@ -1,0 +1,219 @@
+"""The gateway's judge: one state per channel, what is marked and calibrated, and what was found, until it is stored.
+
+The rules themselves are evidence's (`evidence.judge`); here they meet the order in which readings arrive. Findings
+wait here as counts and gaps; the pipeline stores them with the readings, or soon after.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from evidence.channel import Channel, ChannelKind
+from evidence.judge import Basis, Circumstances, Gap, Limits, TotalWatch, Verdict, Watch, decide
+from evidence.judge_device import frame_refused
+from evidence.judge_rules import RuleSet, packaged_rules
+from evidence.judge_time import Instant
+from evidence.marks import CalibrationRecord, Mark, MarkKind
+from evidence.reading import Flag, Reading
+from gateway.channel_store import newest_totals, newest_value
+from gateway.quality_store import stored_calibrations, stored_marks
+from gateway.store import Store
+
+CHANNELS_IN_EVENT = 200
+"""Keeps a gap event far below the longest statement."""
+_NO_LIMITS = Limits()
+_MAINTENANCE = frozenset({MarkKind.MAINTENANCE, MarkKind.MONITOR_FAULT})
+
+
+@dataclass
+class Pending:
+    """What was found and is not stored yet: counts by (day, rule, channel), and gaps."""
+
+    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    gaps: list[Gap] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.counts or self.gaps)
+
+
+class Judge:
+    """Judges readings of declared channels, one after another."""
+
+    def __init__(
+        self,
+        channels: dict[str, Channel],
+        limits: Mapping[str, Limits],
+        bases: Mapping[str, Basis] | None = None,
+        *,
+        rules: RuleSet | None = None,
+        restart_counters: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        """Take the channels; `bases` says more of some of them, `restart_counters` whose restarts a channel counts."""
+        self.channels, self.rules = channels, rules or packaged_rules()
+        self.bases = {
+            name: (bases or {}).get(name) or Basis(channel, self.rules, limits.get(name, _NO_LIMITS))
+            for name, channel in channels.items()
+        }
+        self._counters = restart_counters or {}
+        self._watches: dict[str, Watch] = {}
+        self._marks: dict[str, list[Mark]] = {}
+        self._restarted: set[str] = set()
+        self._pending, self._lock = Pending(), threading.Lock()
+
+    def resume(self, store: Store) -> None:
+        """Take the newest stored totals as believed, and what was recorded of marks, calibrations and identity.
+
+        Times are not taken: that the gateway was not running is a gap of its own.
+        """
+        self._watches = {name: Watch(total=TotalWatch(base)) for name, base in newest_totals(store).items()}
+        for name, basis in self.bases.items():
+            if basis.is_identity or name in self._counters:
+                known = newest_value(store, name)
+                if known is not None:
+                    seen = Instant(known.time, known.value, Flag.NORMAL)
+                    self._watches[name] = replace(self._watch(name), identity=seen)
+        for mark in stored_marks(store):
+            self.note_mark(mark)
+        for record in stored_calibrations(store):
+            self.note_calibration(record)
+
+    # -- judging -------------------------------------------------------------------------------------------
+
+    def judged(self, reading: Reading) -> Reading:
+        """Return the reading with the flag and reason it deserves."""
+        return self.verdict(reading).reading
+
+    def verdict(self, reading: Reading) -> Verdict:
+        """Judge a reading and remember what was found."""
+        name = reading.channel
+        basis = self.bases[name]
+        before = self._watch(name)
+        verdict = decide(before, reading, basis, reading.received, self._around(reading))
+        self._watches[name] = verdict.watch
+        if name in self._counters:
+            self._count_restart(before, verdict)
+        if name in self._restarted and verdict.reading.is_valid:
+            self._restarted.discard(name)
+        if verdict.findings or verdict.gap is not None:
+            day = f"{reading.received:%Y-%m-%d}"
+            with self._lock:
+                for one in verdict.findings:
+                    self._pending.counts[day, one.rule, name] += 1
+                if verdict.gap is not None:
+                    self._pending.gaps.append(verdict.gap)
+        return verdict
+
+    def frame_refused(self, source: str, reason: str, now: datetime) -> None:
+        """Count a frame that its parser refused (check Q01)."""
+        if frame_refused(reason, self.rules) is not None:
+            with self._lock:
+                self._pending.counts[f"{now:%Y-%m-%d}", "Q01", source] += 1
+
+    def _watch(self, channel: str) -> Watch:
+        return self._watches.get(channel) or Watch()
+
+    def _around(self, reading: Reading) -> Circumstances:
+        name = reading.channel
+        marks = self._marks.get(name)
+        kinds = {mark.kind for mark in marks if mark.covers(reading.time)} if marks else frozenset()
+        if not kinds and name not in self._restarted:
+            return _USUAL
+        return Circumstances(
+            is_stopped=MarkKind.STOP in kinds,
+            is_maintained=bool(kinds & _MAINTENANCE),
+            has_restarted=name in self._restarted,
+        )
+
+    def _count_restart(self, before: Watch, verdict: Verdict) -> None:
+        """A counter of restarts that moved tells every total of its device."""
+        reading = verdict.reading
+        if not reading.is_valid:
+            return
+        name, known = reading.channel, before.identity
+        if known is not None and known.value != reading.value:
+            self._restarted |= set(self._counters[name])
+        here = Instant(reading.time, reading.value, reading.flag)
+        self._watches[name] = replace(verdict.watch, identity=here)
+
+    # -- records -------------------------------------------------------------------------------------------
+
+    def note_mark(self, mark: Mark) -> None:
+        """Know a mark from now on."""
+        for name, channel in self.channels.items():
+            if mark.concerns(name, channel.subject):
+                self._marks.setdefault(name, []).append(mark)
+
+    def note_calibration(self, record: CalibrationRecord) -> None:
+        """Know how a calibration went."""
+        if record.channel in self.channels:
+            watch = self._watch(record.channel)
+            known = watch.calibrated.after(record.at, is_passed=record.passed)
+            self._watches[record.channel] = replace(watch, calibrated=known)
+
+    def marks_of(self, channel: str) -> list[Mark]:
+        """Return what is marked of a channel."""
+        return self._marks.get(channel, [])
+
+    # -- what waits to be stored ---------------------------------------------------------------------------
+
+    def take(self) -> Pending:
+        """Hand over what was found; whoever cannot store it gives it back."""
+        with self._lock:
+            taken, self._pending = self._pending, Pending()
+        return taken
+
+    def give_back(self, taken: Pending) -> None:
+        """Keep what could not be stored."""
+        with self._lock:
+            self._pending.counts.update(taken.counts)
+            self._pending.gaps[:0] = taken.gaps
+
+    def gap_events(self, gaps: Iterable[Gap]) -> list[dict[str, Any]]:
+        """Write one event for what is one gap of one device, however many channels it has."""
+        joined: list[tuple[str, Gap, list[str]]] = []
+        for gap in sorted(gaps, key=lambda one: (self.channels[one.channel].device, one.reason, one.start)):
+            device = self.channels[gap.channel].device
+            last = joined[-1] if joined else None
+            if last is not None and last[0] == device and last[1].reason == gap.reason and gap.start <= last[1].end:
+                wider = replace(last[1], end=max(last[1].end, gap.end))
+                joined[-1] = (device, wider, [*last[2], gap.channel])
+            else:
+                joined.append((device, gap, [gap.channel]))
+        return [_event(device, gap, sorted(set(names))) for device, gap, names in joined]
+
+    def rules_record(self) -> dict[str, Any]:
+        """Name the rule set and every override, for the record of a start."""
+        said = self.rules.name_json()
+        own = [
+            {"channel": name, **one.to_json()}
+            for name, basis in sorted(self.bases.items())
+            for one in basis.rules.overrides
+            if one not in self.rules.overrides
+        ]
+        return {**said, "overrides": [*said.get("overrides", []), *own]} if own else said
+
+    def minute_channels(self) -> list[str]:
+        """Return the channels that have minute and hour values: quantities of a stack polled at least once a minute."""
+        return [
+            name
+            for name, basis in self.bases.items()
+            if basis.channel.kind is ChannelKind.VALUE
+            and self.rules.is_known_quantity(basis.quantity)
+            and basis.channel.poll <= timedelta(minutes=1)
+        ]
+
+
+_USUAL = Circumstances()
+
+
+def _event(device: str, gap: Gap, names: list[str]) -> dict[str, Any]:
+    data: dict[str, Any] = gap.event_data()
+    if len(names) > 1:
+        del data["channel"]
+        data |= {"source": device, "channels": names[:CHANNELS_IN_EVENT]}
+    return data

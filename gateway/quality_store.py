@@ -1,0 +1,61 @@
+"""SQL over what was judged: counts by rule, marks, calibrations. Contains no business logic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from evidence.encoding import jcs
+from evidence.marks import CalibrationRecord, Mark
+from gateway.store import Store
+
+
+def add_counts(store: Store, counts: Mapping[tuple[str, str, str], int]) -> None:
+    """Add to the counts by (day, rule, channel)."""
+    store.execute_many(
+        "INSERT INTO quality_count (span, rule, channel, n) VALUES (?, ?, ?, ?)"
+        " ON CONFLICT (rule, channel, span) DO UPDATE SET n = n + excluded.n",
+        ((*key, n) for key, n in counts.items()),
+    )
+
+
+def set_count(store: Store, span: str, rule: str, channel: str, n: int) -> None:
+    """Set what was counted of an hour; sealing the same hour again sets it anew."""
+    store.execute("DELETE FROM quality_count WHERE span = ? AND rule = ? AND channel = ?", (span, rule, channel))
+    if n:
+        add_counts(store, {(span, rule, channel): n})
+
+
+def counts_by_rule(store: Store) -> dict[str, int]:
+    """Return how often each rule was broken, by rule id."""
+    rows = store.rows("SELECT rule, sum(n) AS n FROM quality_count GROUP BY rule ORDER BY rule")
+    return {row["rule"]: int(row["n"]) for row in rows}
+
+
+def keep_mark(store: Store, mark: Mark, sid: str) -> None:
+    """Keep a mark with the statement that says it."""
+    _keep(store, "mark", jcs(mark.event_data()), sid)
+
+
+def keep_calibration(store: Store, record: CalibrationRecord, sid: str) -> None:
+    """Keep a calibration with the statement that says it."""
+    _keep(store, "calibration", jcs(record.event_data()), sid)
+
+
+def stored_marks(store: Store) -> list[Mark]:
+    """Return every mark, in the order of entry."""
+    return [Mark.from_event(json.loads(data)) for data in _stored(store, "mark")]
+
+
+def stored_calibrations(store: Store) -> list[CalibrationRecord]:
+    """Return every calibration, in the order of entry."""
+    return [CalibrationRecord.from_event(json.loads(data)) for data in _stored(store, "calibration")]
+
+
+def _keep(store: Store, kind: str, data: bytes, sid: str) -> None:
+    store.execute("INSERT INTO quality_record (kind, data, sid) VALUES (?, ?, ?)", (kind, data.decode("utf-8"), sid))
+
+
+def _stored(store: Store, kind: str) -> list[str]:
+    rows = store.rows("SELECT data FROM quality_record WHERE kind = ? ORDER BY id", (kind,))
+    return [str(row["data"]) for row in rows]
