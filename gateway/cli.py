@@ -1,4 +1,4 @@
-"""The commands of a plant's gateway: enrol, run, probe, status, import, close, sync, check.
+"""The commands of a plant's gateway: enrol, run, probe, status, import, close, sync, check, mark, calibration.
 
 Each command opens what it needs, prints facts (`--json` for programs) and closes. Errors end the command with one line
 and an exit code; they are shown by the command's front end.
@@ -34,6 +34,7 @@ from gateway.probe import probe_device
 from gateway.rawtile import RawFolder
 from gateway.reading_store import open_hours
 from gateway.runlock import running_alone
+from gateway.record_commands import calibration, mark
 from gateway.service import Service
 from gateway.settings import Settings, load_settings
 from gateway.site import DeviceSite
@@ -51,6 +52,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 )
 def gateway() -> None:
     """Hold the commands."""
+
+
+gateway.add_command(mark)
+gateway.add_command(calibration)
 
 
 def _config(command: F) -> F:

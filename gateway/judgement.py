@@ -15,13 +15,13 @@ from typing import Any
 
 from evidence.channel import Channel, ChannelKind
 from evidence.judge import Basis, Circumstances, Gap, Limits, TotalWatch, Verdict, Watch, decide
-from evidence.judge_device import frame_refused
+from evidence.judge_device import Calibrated, frame_refused
 from evidence.judge_rules import RuleSet, packaged_rules
 from evidence.judge_time import Instant
 from evidence.marks import CalibrationRecord, Mark, MarkKind
 from evidence.reading import Flag, Reading
 from gateway.channel_store import newest_totals, newest_value
-from gateway.quality_store import stored_calibrations, stored_marks
+from gateway.quality_store import records_after
 from gateway.store import Store
 
 CHANNELS_IN_EVENT = 200
@@ -63,6 +63,9 @@ class Judge:
         self._watches: dict[str, Watch] = {}
         self._marks: dict[str, list[Mark]] = {}
         self._restarted: set[str] = set()
+        self._last_record = 0
+        self._calibrated: dict[str, Calibrated] = {}
+        """Beside the watches, because records arrive in the writer's thread."""
         self._pending, self._lock = Pending(), threading.Lock()
 
     def resume(self, store: Store) -> None:
@@ -77,10 +80,16 @@ class Judge:
                 if known is not None:
                     seen = Instant(known.time, known.value, Flag.NORMAL)
                     self._watches[name] = replace(self._watch(name), identity=seen)
-        for mark in stored_marks(store):
-            self.note_mark(mark)
-        for record in stored_calibrations(store):
-            self.note_calibration(record)
+        self.refresh(store)
+
+    def refresh(self, store: Store) -> None:
+        """Know the marks and calibrations that were recorded since, by this program or another."""
+        for number, record in records_after(store, self._last_record):
+            self._last_record = number
+            if isinstance(record, Mark):
+                self._note_mark(record)
+            else:
+                self._note_calibration(record)
 
     # -- judging -------------------------------------------------------------------------------------------
 
@@ -93,6 +102,9 @@ class Judge:
         name = reading.channel
         basis = self.bases[name]
         before = self._watch(name)
+        calibrated = self._calibrated.get(name)
+        if calibrated is not None and before.calibrated != calibrated:
+            before = replace(before, calibrated=calibrated)
         verdict = decide(before, reading, basis, reading.received, self._around(reading))
         self._watches[name] = verdict.watch
         if name in self._counters:
@@ -142,18 +154,15 @@ class Judge:
 
     # -- records -------------------------------------------------------------------------------------------
 
-    def note_mark(self, mark: Mark) -> None:
-        """Know a mark from now on."""
+    def _note_mark(self, mark: Mark) -> None:
         for name, channel in self.channels.items():
             if mark.concerns(name, channel.subject):
                 self._marks.setdefault(name, []).append(mark)
 
-    def note_calibration(self, record: CalibrationRecord) -> None:
-        """Know how a calibration went."""
+    def _note_calibration(self, record: CalibrationRecord) -> None:
         if record.channel in self.channels:
-            watch = self._watch(record.channel)
-            known = watch.calibrated.after(record.at, is_passed=record.passed)
-            self._watches[record.channel] = replace(watch, calibrated=known)
+            known = self._calibrated.get(record.channel, Calibrated())
+            self._calibrated[record.channel] = known.after(record.at, is_passed=record.passed)
 
     def marks_of(self, channel: str) -> list[Mark]:
         """Return what is marked of a channel."""

@@ -88,7 +88,7 @@ class Pipeline:
             keep_mark(store, mark, statement.sid)
 
         self.writer.call(work)
-        self.judge.note_mark(mark)
+        self.writer.call(self.judge.refresh)
 
     def calibration(self, record: CalibrationRecord) -> None:
         """Sign how a calibration went and judge by it from now on."""
@@ -98,7 +98,7 @@ class Pipeline:
             keep_calibration(store, record, statement.sid)
 
         self.writer.call(work)
-        self.judge.note_calibration(record)
+        self.writer.call(self.judge.refresh)
 
     def store_findings(self) -> None:
         """Store what the judge found since the last time: counts by rule, and gaps as events."""
@@ -112,6 +112,7 @@ class Pipeline:
         An hour that cannot be sealed becomes a problem for a person and stops no other hour.
         """
         self.store_findings()
+        self.writer.call(self.judge.refresh)
         now = self.signer.clock.now()
         hours = self.writer.call(lambda store: due_hours(store, now, grace))
         segments = readings = 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from evidence.encoding import jcs
 from evidence.marks import CalibrationRecord, Mark
@@ -42,20 +43,15 @@ def keep_calibration(store: Store, record: CalibrationRecord, sid: str) -> None:
     _keep(store, "calibration", jcs(record.event_data()), sid)
 
 
-def stored_marks(store: Store) -> list[Mark]:
-    """Return every mark, in the order of entry."""
-    return [Mark.from_event(json.loads(data)) for data in _stored(store, "mark")]
-
-
-def stored_calibrations(store: Store) -> list[CalibrationRecord]:
-    """Return every calibration, in the order of entry."""
-    return [CalibrationRecord.from_event(json.loads(data)) for data in _stored(store, "calibration")]
+def records_after(store: Store, last: int) -> list[tuple[int, Mark | CalibrationRecord]]:
+    """Return the marks and calibrations that were kept after one, with their numbers, in the order of entry."""
+    rows = store.rows("SELECT id, kind, data FROM quality_record WHERE id > ? ORDER BY id", (last,))
+    return [(int(row["id"]), _record(row["kind"], json.loads(row["data"]))) for row in rows]
 
 
 def _keep(store: Store, kind: str, data: bytes, sid: str) -> None:
     store.execute("INSERT INTO quality_record (kind, data, sid) VALUES (?, ?, ?)", (kind, data.decode("utf-8"), sid))
 
 
-def _stored(store: Store, kind: str) -> list[str]:
-    rows = store.rows("SELECT data FROM quality_record WHERE kind = ? ORDER BY id", (kind,))
-    return [str(row["data"]) for row in rows]
+def _record(kind: str, data: Mapping[str, Any]) -> Mark | CalibrationRecord:
+    return Mark.from_event(data) if kind == "mark" else CalibrationRecord.from_event(data)

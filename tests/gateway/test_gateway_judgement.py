@@ -19,7 +19,7 @@ from evidence.reading import Flag, Reading
 from gateway.catalogue import load_catalogue
 from gateway.chain import own_statements
 from gateway.errors import MisuseError, StoreError
-from gateway.quality_store import counts_by_rule, stored_calibrations, stored_marks
+from gateway.quality_store import counts_by_rule, records_after
 from gateway.reading_store import insert_readings
 from gateway.store import Store
 
@@ -187,8 +187,7 @@ def test_calibration_and_mark_are_signed_and_known_after_a_restart(kiln: Plant) 
     store_all(kiln, reading("RESTARTS", 0, 4, "count"))
     again = kiln.reopen()
     try:
-        assert again.writer.call(stored_marks) == [mark]
-        assert again.writer.call(stored_calibrations) == [record]
+        assert again.writer.call(lambda store: records_after(store, 0)) == [(1, record), (2, mark)]
         store_all(again, reading("CO2", 60, 20), reading("RESTARTS", 60, 5, "count"))
         assert counts(again) == {}
         store_all(again, reading("RESTARTS", 3600, 6, "count"))
