@@ -285,7 +285,7 @@ def _hint(believed: Baseline, here: Baseline, rule: Totaliser) -> str:
     if other is None:
         return ""
     step = judge_step(believed.value, other, here.time - believed.time, rule)
-    return f" ({other} with swapped words)" if step.kind is StepKind.NORMAL else ""
+    return f"; Q31 with swapped words {other}" if step.kind is StepKind.NORMAL else ""
 
 
 def _faulty(reading: Reading, said: str) -> Reading:

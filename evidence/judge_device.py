@@ -62,7 +62,7 @@ def calibration_status(known: Calibrated, every: timedelta | None, time: datetim
         return found(rule, "out of control: no passed calibration is known")
     if time - known.passed > allowed:
         age = (time - known.passed) // timedelta(hours=1)
-        return found(rule, f"out of control: the last passed calibration is {age} h old")
+        return found(rule, f"out of control: not calibrated for {age} h")
     return None
 
 
@@ -73,4 +73,4 @@ def identity_changed(
     rule = active(rules, "Q34")
     if rule is None or known is None or seen is None or known == seen or is_maintained:
         return None
-    return found(rule, f"device identity changed from {known} without a maintenance record")
+    return found(rule, f"identity changed without a maintenance record, from {known}")

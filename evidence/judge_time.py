@@ -62,7 +62,7 @@ def duplicate(recent: tuple[Instant, ...], reading: Reading, rules: RuleSet) -> 
         return False, None
     if any(one.value == reading.value and one.flag == reading.flag for one in same_time):
         return True, found(rule, "repeats an equal reading")
-    return False, found(rule, f"conflict: the same time said {_said(same_time[-1])} before")
+    return False, found(rule, f"conflict with {_said(same_time[-1])}")
 
 
 def future(reading: Reading, rules: RuleSet, now: datetime) -> Finding | None:
@@ -103,9 +103,9 @@ def clock_offset(reading: Reading, kind: ChannelKind, rules: RuleSet) -> Finding
         return None
     if abs(offset) <= _seconds(rule.limit("warn_s")):
         return None
-    side = "ahead" if offset > timedelta(0) else "behind, or the reading is late"
+    side = "ahead" if offset > timedelta(0) else "behind or late"
     severe = abs(offset) > _seconds(rule.limit("error_s"))
-    return found(rule, f"device time {_shown(abs(offset))} {side}", Severity.ERROR if severe else Severity.WARNING)
+    return found(rule, f"device {side} by {_shown(abs(offset))}", Severity.ERROR if severe else Severity.WARNING)
 
 
 def silence(
@@ -122,7 +122,7 @@ def silence(
     if step <= _allowed(poll, rule.limit("polls"), rule.limit("slack_s")):
         return None
     gap = Gap(reading.channel, alive, reading.time, why or NO_READINGS)
-    return gap, found(rule, f"gap of {_shown(step)}: {gap.reason}")
+    return gap, found(rule, f"gap of {_shown(step)}")
 
 
 def _said(instant: Instant) -> str:

@@ -68,7 +68,7 @@ def over_range(reading: Reading, span: Limits, rules: RuleSet) -> Judged | None:
     rule = active(rules, "Q16")
     if rule is None or reading.value is None or span.high is None or reading.value <= span.high:
         return None
-    return Judged(found(rule, f"above the range of {span.high}: a lower bound"), rule.flag)
+    return Judged(found(rule, f"above the range of {span.high}"), rule.flag)
 
 
 def physical_range(reading: Reading, limits: Limits, quantity: str, rules: RuleSet) -> Judged | None:

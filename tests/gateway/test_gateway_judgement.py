@@ -113,7 +113,7 @@ def test_findings_are_stored_as_flag_reason_and_count(kiln: Plant) -> None:
     assert rows(kiln, "O2") == [("22", "T", "Q15 above 21.5"), ("10", "N", "")]
     assert rows(kiln, "CO2")[0][1:] == (
         "T",
-        "Q16 above the range of 25: a lower bound; Q28 out of control: no passed calibration is known",
+        "Q16 above the range of 25; Q28 out of control: no passed calibration is known",
     )
     assert counts(kiln) == {"Q15": 1, "Q16": 1, "Q28": 1}
 

@@ -127,6 +127,23 @@ REASONS_OF_GATEWAYS = (
     "Q15 number too long to record",
     "Q31 jump confirmed",
     "Q31 error: step from 12.5",
+    "Q02 conflict with 5",
+    "Q03 time lies in the future; Q05 device ahead by 900 s",
+    "Q04 time goes back by 5 s",
+    "Q04 time jumps by 150 s",
+    "Q05 device behind or late by 61 s",
+    "timeout; Q06 gap of 240 s",
+    "Q13 no communication, yet a value of 0",
+    "Q16 above the range of 25",
+    "Q17 small negative, used as 0",
+    "Q17 negative beyond drift of a range of 25",
+    "Q18 the same value for 61 min",
+    "Q28 out of control: not calibrated for 30 h",
+    "Q28 out of control: the last calibration failed",
+    "Q28 out of control: no passed calibration is known",
+    "Q31 backstep: below 123456, nothing used",
+    "Q31 error: step from 123456; Q31 with swapped words 123460",
+    "Q34 identity changed without a maintenance record, from 41",
 )
 
 

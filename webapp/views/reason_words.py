@@ -14,16 +14,35 @@ REASONS: tuple[tuple[str, LazyString], ...] = (
     ("timeout", _("the device did not answer in time")),
     ("answer-mismatch", _("the answer did not belong to the request")),
     ("exception-", _("the device refused the request (Modbus exception %(rest)s)")),
+    ("Q02 conflict with ", _("another value than %(rest)s, which came for the same time")),
     ("Q03", _("the time lies in the future")),
+    ("Q04 time goes back by ", _("the time goes back by %(rest)s")),
+    ("Q04 time jumps by ", _("the time jumps by %(rest)s")),
     ("Q04", _("the time is impossible")),
+    ("Q05 device ahead by ", _("the device's clock is ahead by %(rest)s")),
+    ("Q05 device behind or late by ", _("the device's clock is behind, or the reading late, by %(rest)s")),
+    ("Q06 gap of ", _("no readings for %(rest)s before")),
+    ("Q13 no communication, yet a value of ", _("no communication, yet a value of %(rest)s")),
     ("Q15 above ", _("above the physical limit %(rest)s")),
     ("Q15 below ", _("below the physical limit %(rest)s")),
     ("Q15", _("the number is too long to be recorded")),
+    ("Q16 above the range of ", _("above the measuring range of %(rest)s; the value is a lower bound")),
+    ("Q17 small negative", _("a small negative, used as 0")),
+    ("Q17 negative beyond drift of a range of ", _("a negative beyond the drift of a range of %(rest)s")),
+    ("Q18 the same value for ", _("the same value for %(rest)s")),
+    ("Q28 out of control: not calibrated for ", _("out of control: not calibrated for %(rest)s")),
+    ("Q28 out of control: the last calibration failed", _("out of control: the last calibration failed")),
+    ("Q28", _("out of control: no calibration is known")),
     ("Q31 rollover", _("the counter started again at its end")),
     ("Q31 backstep", _("the counter went back a little")),
     ("Q31 reset", _("the counter was set to zero")),
     ("Q31 jump confirmed", _("a jump of the counter, confirmed by the next reading")),
     ("Q31 error: step from ", _("an impossible step of the counter, from %(rest)s")),
+    ("Q31 with swapped words ", _("with its words in the other order it would be %(rest)s")),
+    (
+        "Q34 identity changed without a maintenance record, from ",
+        _("the device is another one than before (%(rest)s), and no maintenance was recorded"),
+    ),
     ("nan", _("the device gave no number")),
     ("infinite", _("the device gave no finite number")),
     ("not-implemented", _("the device does not have this value")),
@@ -57,6 +76,9 @@ REASONS: tuple[tuple[str, LazyString], ...] = (
     ("edition ", _("a frame of edition %(rest)s")),
 )
 """Beginnings of reasons; where one begins like another, the longer stands first."""
+PARTS = "; "
+"""Between the parts of a reason, when several checks have something to say."""
+PARTS_SHOWN = " · "
 
 
 def prepare(app: Flask) -> None:
@@ -65,7 +87,12 @@ def prepare(app: Flask) -> None:
 
 
 def reason_words(reason: str) -> str:
-    """Say a reason in the reader's language; empty when there are no words for it."""
+    """Say a reason in the reader's language, each of its parts; empty when there are no words for one of them."""
+    parts = [_part_words(part) for part in reason.split(PARTS)]
+    return PARTS_SHOWN.join(parts) if all(parts) else ""
+
+
+def _part_words(reason: str) -> str:
     for start, words in REASONS:
         if reason.startswith(start):
             text = str(words)
