@@ -7,87 +7,47 @@ Who may sign a kind stands in ``roles.py``; what a statement must agree with, in
 
 import re
 from collections.abc import Mapping
-from datetime import date
 from decimal import Context, Decimal
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from evidence.encoding import FIRST_YEAR, LAST_YEAR, parse_decimal, parse_time
 from evidence.errors import Code, EvidenceError
+from evidence.members import (
+    Closed,
+    Count,
+    Day,
+    GatewayId,
+    Id,
+    Kid,
+    Number,
+    Period,
+    PlantId,
+    Positive,
+    Short,
+    Sid,
+    Text,
+    Time,
+    matching,
+)
+from evidence.record_kinds import CalibrationData, MarkData
 
 _EXACT = Context(prec=200)
 """The default context rounds to 28 digits; a figure may have 64."""
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]*\Z", re.ASCII)
-_HEX64 = re.compile(r"[0-9a-f]{64}\Z", re.ASCII)
-_KID = re.compile(r"[A-Za-z0-9_-]{43}\Z", re.ASCII)
-_PERIOD = re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])\Z", re.ASCII)
-_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}\Z", re.ASCII)
 _FILE = re.compile(r"[^/\\\x00-\x1f\x7f]+\Z")
 _TYPE = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+\Z", re.ASCII)
 
 
-def _matching(pattern: re.Pattern[str], what: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not pattern.match(text):
-            raise ValueError(f"not {what}")
-        return text
-
-    return AfterValidator(check)
-
-
-def _time(text: str) -> str:
-    parse_time(text)
-    return _year(text)
-
-
-def _year(text: str) -> str:
-    if not FIRST_YEAR <= int(text[:4]) <= LAST_YEAR:
-        raise ValueError(f"the year is not within {FIRST_YEAR} and {LAST_YEAR}")
-    return text
-
-
-def _day(text: str) -> str:
-    date.fromisoformat(text)
-    return _year(text)
-
-
-def _decimal(text: str) -> str:
-    parse_decimal(text)
-    return text
-
-
-Id = Annotated[str, Field(max_length=64), _matching(_ID, "an identifier")]
-GatewayId = Annotated[str, Field(max_length=32), _matching(_ID, "an identifier")]
-PlantId = Annotated[
-    str, Field(max_length=64), _matching(re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*)?\Z"), "a plant id")
-]
-Sid = Annotated[str, _matching(_HEX64, "64 hexadecimal characters")]
-Kid = Annotated[str, _matching(_KID, "a key thumbprint")]
-Period = Annotated[str, _matching(_PERIOD, "a month YYYY-MM"), AfterValidator(_year)]
-Day = Annotated[str, _matching(_DAY, "a day YYYY-MM-DD"), AfterValidator(_day)]
-Time = Annotated[str, AfterValidator(_time)]
-Number = Annotated[str, Field(max_length=64), AfterValidator(_decimal)]
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Text = Annotated[str, Field(max_length=2000)]
-Short = Annotated[str, Field(max_length=200)]
-
-
-class _Closed(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class Subject(_Closed):
+class Subject(Closed):
     """A file named by content (B3)."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200), _matching(_FILE, "a file name")]
+    name: Annotated[str, Field(min_length=1, max_length=200), matching(_FILE, "a file name")]
     size: Count
     sha256: Sid
-    type: Annotated[str, Field(max_length=100), _matching(_TYPE, "a media type")]
+    type: Annotated[str, Field(max_length=100), matching(_TYPE, "a media type")]
 
 
-class Anchor(_Closed):
+class Anchor(Closed):
     """A checkpoint of the central log that the signer had verified."""
 
     origin: Short
@@ -95,7 +55,7 @@ class Anchor(_Closed):
     root: Sid
 
 
-class Clock(_Closed):
+class Clock(Closed):
     """State of the gateway's clock when it signed."""
 
     boot: Short
@@ -105,7 +65,7 @@ class Clock(_Closed):
     sync: Time | None = None
 
 
-class _Statement(_Closed):
+class _Statement(Closed):
     v: Literal[1]
     kind: str
     plant: PlantId
@@ -127,7 +87,7 @@ class _Device(_Statement):
         return self
 
 
-class TreeRange(_Closed):
+class TreeRange(Closed):
     """The leaves a segment covers, and the root of the tree at ``end``."""
 
     start: Count
@@ -135,7 +95,7 @@ class TreeRange(_Closed):
     root: Sid
 
 
-class ChannelEntry(_Closed):
+class ChannelEntry(Closed):
     """What one channel did in one hour: counts, exact sums, totaliser use."""
 
     id: Id
@@ -189,7 +149,7 @@ class Segment(_Device):
         return self
 
 
-class ProfileRef(_Closed):
+class ProfileRef(Closed):
     """Which device description decoded a channel."""
 
     id: Short
@@ -197,7 +157,7 @@ class ProfileRef(_Closed):
     hash: Sid
 
 
-class TotaliserRule(_Closed):
+class TotaliserRule(Closed):
     """How differences of a running total are judged."""
 
     max_rate: Number
@@ -206,14 +166,14 @@ class TotaliserRule(_Closed):
     modulus: Number | None = None
 
 
-class ChannelSource(_Closed):
+class ChannelSource(Closed):
     """Where a channel's readings come from."""
 
     device: Short
     via: Literal["modbus", "mqtt", "hj212", "import"]
 
 
-class ConfigData(_Closed):
+class ConfigData(Closed):
     """Data of a ``config`` event: declares one channel, before its first reading."""
 
     channel: Id
@@ -235,47 +195,6 @@ class ConfigData(_Closed):
         return self
 
 
-class MarkData(_Closed):
-    """Data of a ``maintenance`` event that marks a time of operation; a mark never changes a flag or value."""
-
-    record: Literal["mark"]
-    kind: Literal[
-        "stop", "start-up", "drying", "fault", "accident", "blow-back", "maintenance", "monitor-fault", "other"
-    ]
-    from_: Annotated[Time, Field(alias="from")]
-    to: Time
-    entered: Time
-    by: Annotated[str, Field(min_length=1, max_length=200)]
-    reason: Annotated[str, Field(min_length=1, max_length=2000)]
-    subject: Id | None = None
-    channels: Annotated[list[Id], Field(min_length=1)] | None = None
-    evidence: list[Sid] | None = None
-
-    @model_validator(mode="after")
-    def _time_runs_forward(self) -> "MarkData":
-        if self.to <= self.from_:
-            raise ValueError("a mark ends after it begins")
-        if (self.subject is None) == (self.channels is None):
-            raise ValueError("a mark names either a subject or channels")
-        return self
-
-
-class CalibrationData(_Closed):
-    """Data of a ``calibration`` event that says how a zero, span or other check of a channel went."""
-
-    record: Literal["calibration"]
-    channel: Id
-    check: Literal["zero", "span", "zero-span", "whole-path", "comparison"]
-    at: Time
-    entered: Time
-    by: Annotated[str, Field(min_length=1, max_length=200)]
-    passed: bool
-    reference: Number | None = None
-    reading: Number | None = None
-    note: Text | None = None
-    evidence: list[Sid] | None = None
-
-
 class Event(_Device):
     """Something that happened to the gateway, its clock or its devices."""
 
@@ -291,7 +210,7 @@ class Event(_Device):
 
     @model_validator(mode="after")
     def _records_are_complete(self) -> "Event":
-        models: dict[object, tuple[str, type[_Closed]]] = {
+        models: dict[object, tuple[str, type[Closed]]] = {
             "mark": ("maintenance", MarkData),
             "calibration": ("calibration", CalibrationData),
         }
@@ -303,7 +222,7 @@ class Event(_Device):
         return self
 
 
-class Result(_Closed):
+class Result(Closed):
     """One figure of a laboratory report."""
 
     param: Short
@@ -365,7 +284,7 @@ class Declare(_Statement):
         return self
 
 
-class Cover(_Closed):
+class Cover(Closed):
     """The part of one gateway's tree and chain that a month stands on."""
 
     gw: GatewayId
@@ -422,14 +341,14 @@ class Inspect(_Statement):
     anchor: Anchor | None
 
 
-class KeyScope(_Closed):
+class KeyScope(Closed):
     """Where a key counts: named plants, or a region by its GB/T 2260 prefix."""
 
     plants: list[Id] | None = None
     region: Annotated[str, Field(max_length=12, pattern=r"^[0-9]*$")] | None = None
 
 
-class KeyOwner(_Closed):
+class KeyOwner(Closed):
     """Whom a key belongs to."""
 
     type: Literal["gateway", "person", "registrar"]

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from evidence.encoding import parse_time, time_text
-from evidence.kinds import CalibrationData, MarkData
+from evidence.record_kinds import CalibrationData, MarkData
 
 
 class MarkKind(StrEnum):
