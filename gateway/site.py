@@ -55,7 +55,7 @@ class MqttSite(Section):
     certificate: str = ""
     parameters: dict[str, Scalar] = Field(default_factory=dict)
     poll_s: float = Field(60.0, gt=0, le=86_400)
-    """How often it is expected to publish; for the `config` event only."""
+    """How often it is expected to publish: told by the `config` event, and what gaps are measured by (check Q06)."""
 
     _id = field_validator("id")(_checked_id)
 
