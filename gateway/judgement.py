@@ -212,7 +212,7 @@ class Judge:
             name
             for name, basis in self.bases.items()
             if basis.channel.kind is ChannelKind.VALUE
-            and self.rules.is_known_quantity(basis.quantity)
+            and self.rules.range_of(basis.quantity, basis.channel.unit) is not None
             and basis.channel.poll <= timedelta(minutes=1)
         ]
 
