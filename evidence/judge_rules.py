@@ -220,7 +220,7 @@ LIMITS: Mapping[str, frozenset[str]] = {
     "Q03": frozenset({"ahead_s"}),
     "Q04": frozenset({"intervals", "slack_s"}),
     "Q05": frozenset({"warn_s", "error_s"}),
-    "Q06": frozenset({"polls", "slack_s"}),
+    "Q06": frozenset({"polls", "slack_s", "event_s"}),
     "Q07": frozenset({"samples", "share"}),
     "Q08": frozenset({"minutes", "share"}),
     "Q10": frozenset({"share"}),

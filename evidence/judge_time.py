@@ -110,10 +110,11 @@ def clock_offset(reading: Reading, kind: ChannelKind, rules: RuleSet) -> Finding
 
 def silence(
     alive: datetime | None, why: str, reading: Reading, poll: timedelta, rules: RuleSet, *, is_sparse: bool
-) -> tuple[Gap, Finding] | None:
+) -> tuple[Gap | None, Finding] | None:
     """Q06: the first measurement after more than three poll intervals without one.
 
-    ``alive`` is the last answer of the device, ``why`` the reason that was given first for its silence.
+    ``alive`` is the last answer of the device, ``why`` the reason that was given first for its silence. A gap shorter
+    than ``event_s`` is said of the reading alone: every gap event is an issue of the month.
     """
     rule = active(rules, "Q06")
     if rule is None or alive is None or is_sparse or reading.imported or reading.flag is Flag.NO_COMMUNICATION:
@@ -121,7 +122,8 @@ def silence(
     step = reading.time - alive
     if step <= _allowed(poll, rule.limit("polls"), rule.limit("slack_s")):
         return None
-    gap = Gap(reading.channel, alive, reading.time, why or NO_READINGS)
+    is_long = step >= _seconds(rule.limit("event_s"))
+    gap = Gap(reading.channel, alive, reading.time, why or NO_READINGS) if is_long else None
     return gap, found(rule, f"gap of {_shown(step)}")
 
 

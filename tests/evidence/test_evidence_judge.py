@@ -200,6 +200,13 @@ def test_gap_names_its_times_and_the_reason_given_first() -> None:
     assert run(PLAIN, [at(0), at(500), at(560)])[-1].gap is None
 
 
+@pytest.mark.parametrize(("seconds", "is_event"), [(17, False), (59, False), (60, True)])
+def test_short_gap_is_said_of_the_reading_alone(seconds: int, is_event: bool) -> None:
+    fast = Basis(replace(VALUE, poll=5 * S), RULES)
+    verdict = run(fast, [at(0), at(seconds)])[-1]
+    assert (rules_of(verdict), verdict.gap is not None) == (["Q06"], is_event)
+
+
 def test_marked_stop_excuses_a_frozen_value_and_maintenance_a_new_identity() -> None:
     stopped, maintained = Circumstances(is_stopped=True), Circumstances(is_maintained=True)
     assert run(PLAIN, [*FLAT, at(3660)], around=stopped)[-1].findings == ()
