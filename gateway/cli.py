@@ -33,8 +33,8 @@ from gateway.modbus import ModbusEndpoint
 from gateway.probe import probe_device
 from gateway.rawtile import RawFolder
 from gateway.reading_store import open_hours
-from gateway.runlock import running_alone
 from gateway.record_commands import calibration, mark
+from gateway.runlock import running_alone
 from gateway.service import Service
 from gateway.settings import Settings, load_settings
 from gateway.site import DeviceSite
