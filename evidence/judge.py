@@ -13,7 +13,7 @@ from evidence.channel import Channel, ChannelKind
 from evidence.judge_device import Calibrated, calibration_status, identity_changed
 from evidence.judge_finding import Finding, found
 from evidence.judge_rules import RuleSet, packaged_rules
-from evidence.judge_time import Gap, Instant, clock_offset, duplicate, future, is_possible, order, silence
+from evidence.judge_time import LOGGER, Gap, Instant, clock_offset, duplicate, future, is_possible, order, silence
 from evidence.judge_value import (
     Judged,
     Limits,
@@ -122,7 +122,8 @@ def decide(
     """Judge one reading of a channel by the ones before it."""
     rules = basis.rules
     reading, findings = _recordable(reading, rules)
-    if not reading.imported:
+    if not reading.imported and basis.channel.via != LOGGER:
+        # An import and a data logger's listener compare with the store themselves.
         is_repeat, said = duplicate(watch.recent, reading, rules)
         if is_repeat and said is not None:
             return Verdict(watch, _marked(reading, [said], None), (*findings, said), is_repeat=True)
@@ -139,7 +140,7 @@ def decide(
     else:
         disorder = order(watch.last, reading, basis.channel.poll, rules, is_sparse=basis.is_sparse)
         findings += [] if disorder is None else [disorder]
-    offset = clock_offset(reading, basis.channel.kind, rules)
+    offset = clock_offset(reading, basis.channel, rules)
     findings += [] if offset is None else [offset]
     same, identity, judged = _by_value(watch, reading, basis, circumstances)
     watch = _noted(watch, reading, int(rules.rule("Q02").limit("remembered")), same, identity)
@@ -153,7 +154,7 @@ def decide(
         if total is not watch.total:
             watch = replace(watch, total=total)
         if reading.reason != before:
-            detail = reading.reason.removeprefix(before).removeprefix("; ").removeprefix("Q31 ")
+            detail = reading.reason.removesuffix(before).removesuffix("; ").removeprefix("Q31 ")
             findings.append(Finding("Q31", rules.rule("Q31").severity, detail))
     return Verdict(watch, reading, tuple(findings), gap)
 
@@ -204,7 +205,7 @@ def _noted(watch: Watch, reading: Reading, remembered: int, same: Instant | None
 def _marked(reading: Reading, findings: list[Finding], flag: Flag | None) -> Reading:
     if not findings:
         return reading
-    said = "; ".join([*([reading.reason] if reading.reason else []), *(str(one) for one in findings)])
+    said = "; ".join([*(str(one) for one in findings), *([reading.reason] if reading.reason else [])])
     return replace(reading, reason=said, flag=flag if flag is not None and reading.is_valid else reading.flag)
 
 
@@ -293,4 +294,4 @@ def _faulty(reading: Reading, said: str) -> Reading:
 
 
 def _joined(reason: str, said: str) -> str:
-    return "; ".join(one for one in (reason, said) if one)
+    return "; ".join(one for one in (said, reason) if one)

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import lru_cache
 
-from evidence.channel import ChannelKind
+from evidence.channel import Channel, ChannelKind
 from evidence.encoding import FIRST_YEAR, LAST_YEAR, time_text
 from evidence.judge_finding import Finding, active, found
 from evidence.judge_rules import RuleSet, Severity
 from evidence.reading import Flag, Reading
 
 NO_READINGS = "no readings"
+LOGGER = "hj212"
+"""How a channel comes (`via`) that a data logger forwards."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,16 +92,17 @@ def order(
     return None
 
 
-def clock_offset(reading: Reading, kind: ChannelKind, rules: RuleSet) -> Finding | None:
+def clock_offset(reading: Reading, channel: Channel, rules: RuleSet) -> Finding | None:
     """Q05: the device's time is off the gateway's by more than a minute, or by more than five (an error).
 
-    An interval is stamped with its start, so being behind says nothing there. A late message looks like a slow clock.
+    An interval is stamped with its start, and so are a data logger's means (HJ 212, whose listener says itself what
+    came late): being behind says nothing there. Elsewhere a late message looks like a slow clock.
     """
     rule = active(rules, "Q05")
     if rule is None or reading.imported or not reading.device_time:
         return None
     offset = reading.time - reading.received
-    if offset < timedelta(0) and kind is ChannelKind.INTERVAL:
+    if offset < timedelta(0) and (channel.kind is ChannelKind.INTERVAL or channel.via == LOGGER):
         return None
     if abs(offset) <= _seconds(rule.limit("warn_s")):
         return None

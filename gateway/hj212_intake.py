@@ -115,6 +115,7 @@ class LoggerIntake:
         for plan in plans:
             if isinstance(plan, Poison):
                 log.warning("frame quarantined source=%r reason=%r", plan.source, plan.reason)
+                self._pipeline.judge.frame_refused(plan.source, plan.reason, self._pipeline.signer.clock.now())
         for reading in new:
             self._on_reading(reading)
         return [plan.answer for plan in plans if plan.answer is not None]
@@ -234,13 +235,8 @@ class LoggerIntake:
         )
 
     def _judged(self, reading: Reading) -> Arrival:
-        """Judge a reading; what was said of it before stays behind the verdict."""
-        arrival = self._pipeline.arrival(reading, f"hj212|{reading.channel}|{reading.time.isoformat()}")
-        verdict = arrival.reading.reason
-        if reading.reason and verdict != reading.reason:
-            both = f"{verdict}; {reading.reason}" if verdict else reading.reason
-            return replace(arrival, reading=replace(arrival.reading, reason=both))
-        return arrival
+        """Judge a reading; the verdict stands before what was said of it."""
+        return self._pipeline.arrival(reading, f"hj212|{reading.channel}|{reading.time.isoformat()}")
 
     # -- storing --------------------------------------------------------------------------------------------
 

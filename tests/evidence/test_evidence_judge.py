@@ -114,6 +114,7 @@ def test_check_fires(rule: str, basis: Basis, watch: Watch | None, readings: lis
         ("Q05", PLAIN, None, [late(0, 60)]),
         ("Q05", PLAIN, None, [at(0, received=T0 + HOUR)]),
         ("Q05", INTERVAL, None, [late(0, 900)]),
+        ("Q05", Basis(replace(VALUE, via="hj212"), RULES), None, [late(0, 3600)]),
         ("Q06", PLAIN, None, [at(0), at(60), at(121)]),
         ("Q06", PLAIN, None, [at(0), at(60, None, Flag.NO_COMMUNICATION), at(120)]),
         ("Q06", SPARSE, None, [at(0), at(7200, 6)]),
@@ -229,9 +230,9 @@ def test_refused_frames_are_counted_by_source() -> None:
     assert frame_refused("CRC", RULES.with_overrides([Override("Q01", "simulator")])) is None
 
 
-def test_several_findings_stand_in_one_reason_after_what_the_device_said() -> None:
+def test_several_findings_stand_in_one_reason_before_what_the_device_said() -> None:
     verdict = run(CO2, [at(0), at(500, 30, reason="maintenance request")])[-1]
-    assert verdict.reading.reason == ("maintenance request; Q06 gap of 500 s; Q16 above the range of 25")
+    assert verdict.reading.reason == ("Q06 gap of 500 s; Q16 above the range of 25; maintenance request")
     assert rules_of(verdict) == ["Q06", "Q16"]
 
 

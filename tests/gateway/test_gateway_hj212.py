@@ -197,7 +197,7 @@ async def test_label_at_the_end_of_the_period_is_a_setting(make_plant: Callable[
         ("a05001-Rtd=9.1,a05001-Flag=D", "9.1", "D", "logger says D"),
         ("a05001-Rtd=9.1,a05001-Flag=C", "9.1", "C", "logger says C"),
         ("a05001-Rtd=9.1,a05001-Flag=T", "9.1", "T", "logger says T"),
-        ("a05001-Rtd=0,a05001-Flag=B", "0", "B", "logger says B"),
+        ("a05001-Rtd=0,a05001-Flag=B", "0", "B", "Q13 no communication, yet a value of 0; logger says B"),
         ("a05001-Rtd=9.1,a05001-Flag=X", "9.1", "D", "unknown data flag 'X'"),
         ("a05001-Rtd=9.1", "9.1", "N", "no data flag"),
         ("a05001-Rtd=,a05001-Flag=N", None, "D", "not a number: ''"),
@@ -294,7 +294,7 @@ async def test_other_value_for_the_same_time_is_kept_and_enters_no_sum(plant: Pl
             hour("7", "N", "20260301080000003"),
         )
     assert [(row["value"], row["flag"], row["reason"]) for row in readings(plant, "GAS.HOUR")] == [
-        ("0", "B", "logger says B"),
+        ("0", "B", "Q13 no communication, yet a value of 0; logger says B"),
         ("5", "N", "Q02 after a marked value"),
         ("6", "D", "Q02 differs from the value before"),
         ("7", "D", "Q02 differs from the value before"),
