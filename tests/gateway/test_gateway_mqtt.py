@@ -315,8 +315,7 @@ async def test_sparkplug_node_is_read_from_birth_to_death(
         await asyncio.to_thread(say, [node.death(START)])
         await until(lambda: count(plant) == 3)
     rows = plant.writer.call(lambda store: store.rows("SELECT value, flag, reason FROM reading ORDER BY seq"))
-    assert [(row["value"], row["flag"], row["reason"]) for row in rows] == [
-        ("123456.789", "N", ""),
-        ("123456.789", "N", ""),
-        (None, "B", "device-offline"),
-    ]
+    # The node's times are of a day long past, which check Q05 says of them.
+    said = [[one for one in row["reason"].split("; ") if not one.startswith("Q05 ")] for row in rows]
+    assert [(row["value"], row["flag"]) for row in rows] == [("123456.789", "N"), ("123456.789", "N"), (None, "B")]
+    assert said == [[], [], ["device-offline"]]
