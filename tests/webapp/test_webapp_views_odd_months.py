@@ -35,8 +35,8 @@ def sids(center: Center) -> list[str]:
     ledger = {"kind": "ledger", "plant": world.PLANT, "param": "scrap", "value": "1", "unit": "t", "mode": "measured"}
     found = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("evidence.kinds.FIRST_YEAR", 0)
-        patch.setattr("evidence.kinds.LAST_YEAR", 9999)
+        patch.setattr("evidence.members.FIRST_YEAR", 0)
+        patch.setattr("evidence.members.LAST_YEAR", 9999)
         for when in ({"period": "0001-01"}, {"period": "9999-12"}, {"period": "0000-01"}, {"day": "0001-01-01"}):
             result = submit(center, [PushItem(person.sign(**ledger, **when, source="x", subjects=[]))])[0]
             assert result.status is Status.LOGGED, result
