@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from evidence.reading import Reading
 from gateway.errors import StoreError
@@ -54,7 +55,18 @@ class GroupCommit:
         """
         group = self._waiting[:]
         if group:
-            await self._pipeline.store(group)
-            del self._waiting[: len(group)]
-            for arrival in group:
-                self._on_reading(arrival.reading)
+            commit = asyncio.ensure_future(self._pipeline.store(group))
+            try:
+                await asyncio.shield(commit)
+            except asyncio.CancelledError:
+                # The commit goes on in its thread all the same: a group that is in the store must not wait again.
+                with suppress(StoreError):
+                    await commit
+                    self._take_away(group)
+                raise
+            self._take_away(group)
+
+    def _take_away(self, group: Sequence[Arrival]) -> None:
+        del self._waiting[: len(group)]
+        for arrival in group:
+            self._on_reading(arrival.reading)

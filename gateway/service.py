@@ -11,8 +11,9 @@ import logging
 import random
 import shutil
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from evidence.encoding import parse_time, time_text
 from evidence.errors import EvidenceError
@@ -39,6 +40,8 @@ BROKER_PROBLEM = "mqtt"
 CLOCK_STEP_MS = 2_000
 """Check Q05: a wall clock that moves by more than this against the monotonic one has stepped."""
 FIRST_PAUSE_S = 1.0
+CANCEL_AGAIN_S = 5.0
+"""How long a task may take to end before it is cancelled once more."""
 
 log = logging.getLogger("cunzheng.gateway")
 
@@ -75,9 +78,7 @@ class Service:
             for task in done:
                 task.result()
         finally:
-            for task in (ended, *tasks):
-                task.cancel()
-            await asyncio.gather(ended, *tasks, return_exceptions=True)
+            await end_tasks((ended, *tasks))
             for endpoint in self._endpoints.values():
                 endpoint.close()
             await self._group.flush()
@@ -200,6 +201,19 @@ class Service:
         if seen is not None and _is_gap(parse_time(seen), now, timedelta(seconds=3 * rhythm)):
             data = {"source": "gateway", "from": seen, "to": time_text(now), "reason": "not running"}
             append_event(store, signer, "gap", data)
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[Any]], again_s: float = CANCEL_AGAIN_S) -> None:
+    """Cancel tasks and wait for their end; what they raise is theirs.
+
+    A cancellation that meets the very moment a connection succeeds is swallowed by `asyncio.wait_for` before
+    Python 3.12, and the task goes on; so whoever has not ended is asked again.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=again_s)
 
 
 class BrokerWatch:

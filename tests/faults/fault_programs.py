@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import faulthandler
 import json
 import multiprocessing
 import os
@@ -33,7 +34,7 @@ _PRELOADED = (
     "gunicorn.workers.gthread",
 )
 _PR_SET_PDEATHSIG = 1
-PATIENCE_S = 60.0
+PATIENCE_S = float(os.environ.get("CUNZHENG_FAULT_PATIENCE", "60"))
 
 
 def context() -> Any:
@@ -67,6 +68,9 @@ class Program:
         self.process.join(timeout_s)
         code = self.process.exitcode
         if code is None:
+            # Where does it hang? Its threads say so on its error output.
+            os.kill(self.pid, signal.SIGUSR1)
+            time.sleep(0.2)
             self.kill()
             raise AssertionError(f"did not end in {timeout_s} s: {self.said()}")
         return code
@@ -167,6 +171,7 @@ def run_command(
         os.close(handle)
     os.chdir(folder)
     os.environ["CUNZHENG_LANG"] = "en"
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     from cunzheng.cli import cunzheng
 
     for fault in faults:

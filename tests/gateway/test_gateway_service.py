@@ -6,24 +6,30 @@ import asyncio
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from conftest import START, Plant
 from small_centre import CODE, SmallCentre
 
 import device_profiles
 from cunzheng.cli import cunzheng
 from cunzheng.simulator.broker import mosquitto_path, start_broker
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
+from evidence.reading import Flag, Reading
 from evidence.statement import parse
 from gateway.assembly import open_gateway
 from gateway.chain import own_statements
+from gateway.groupcommit import GroupCommit
 from gateway.problems import problems
 from gateway.runlock import running_alone
-from gateway.service import Service
+from gateway.service import Service, end_tasks
 from gateway.store import Store
 
 SITE = """
@@ -218,6 +224,43 @@ def test_second_gateway_on_one_folder_is_refused_and_the_lock_ends_with_its_hold
     with running_alone(folder / "data"):
         pass
     assert (folder / "data").stat().st_mode & 0o077 == 0
+
+
+async def test_task_that_swallows_a_cancellation_is_asked_again() -> None:
+    asked = 0
+
+    async def stubborn() -> None:
+        nonlocal asked
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                asked += 1
+                if asked == 2:
+                    raise
+
+    tasks = [asyncio.create_task(stubborn()), asyncio.create_task(asyncio.sleep(60))]
+    await asyncio.sleep(0)
+    await end_tasks(tasks, again_s=0.01)
+    assert asked == 2
+    assert all(task.cancelled() for task in tasks)
+
+
+async def test_group_whose_commit_is_under_way_at_the_end_is_stored_once(plant: Plant) -> None:
+    group = GroupCommit(plant.pipeline, 0.0, lambda reading: None)
+    one = Reading("TEMP", START, Decimal(5), "degC", Flag.NORMAL, START)
+    await group.take([one, replace(one, value=Decimal(6), time=START + timedelta(seconds=1))])
+    held = threading.Event()
+    busy = plant.writer.submit(lambda store: held.wait(10))
+    flushing = asyncio.create_task(group.flush())
+    await asyncio.sleep(0.05)
+    flushing.cancel()
+    asyncio.get_running_loop().call_later(0.05, held.set)
+    with pytest.raises(asyncio.CancelledError):
+        await flushing
+    busy.result()
+    await group.flush()
+    assert plant.writer.call(lambda store: store.value("SELECT count(*) FROM reading")) == 2
 
 
 async def readings(opened: object) -> int:
