@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -28,6 +28,7 @@ from gateway.assembly import open_gateway
 from gateway.chain import own_statements
 from gateway.groupcommit import GroupCommit
 from gateway.problems import problems
+from gateway.reading_store import Arrival, insert_readings
 from gateway.runlock import running_alone
 from gateway.service import Service, end_tasks
 from gateway.store import Store
@@ -246,19 +247,26 @@ async def test_task_that_swallows_a_cancellation_is_asked_again() -> None:
     assert all(task.cancelled() for task in tasks)
 
 
-async def test_group_whose_commit_is_under_way_at_the_end_is_stored_once(plant: Plant) -> None:
+async def test_group_whose_commit_is_under_way_at_the_end_is_stored_once(
+    plant: Plant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, held = threading.Event(), threading.Event()
+
+    def slowly(store: Store, arrivals: Sequence[Arrival]) -> int:
+        begun.set()
+        held.wait(10)
+        return insert_readings(store, arrivals)
+
     group = GroupCommit(plant.pipeline, 0.0, lambda reading: None)
     one = Reading("TEMP", START, Decimal(5), "degC", Flag.NORMAL, START)
     await group.take([one, replace(one, value=Decimal(6), time=START + timedelta(seconds=1))])
-    held = threading.Event()
-    busy = plant.writer.submit(lambda store: held.wait(10))
+    monkeypatch.setattr("gateway.pipeline.insert_readings", slowly)
     flushing = asyncio.create_task(group.flush())
-    await asyncio.sleep(0.05)
+    await asyncio.to_thread(begun.wait, 10)
     flushing.cancel()
     asyncio.get_running_loop().call_later(0.05, held.set)
     with pytest.raises(asyncio.CancelledError):
         await flushing
-    busy.result()
     await group.flush()
     assert plant.writer.call(lambda store: store.value("SELECT count(*) FROM reading")) == 2
 
