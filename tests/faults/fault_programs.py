@@ -69,7 +69,7 @@ class Program:
         code = self.process.exitcode
         if code is None:
             # Where does it hang? Its threads say so on its error output.
-            os.kill(self.pid, signal.SIGUSR1)
+            self.signal(signal.SIGUSR1)
             time.sleep(0.2)
             self.kill()
             raise AssertionError(f"did not end in {timeout_s} s: {self.said()}")
@@ -93,9 +93,16 @@ class Program:
 
     def terminate(self) -> int:
         """Ask it to stop; return its exit code."""
-        if self.is_running:
-            os.kill(self.pid, signal.SIGTERM)
+        self.signal(signal.SIGTERM)
         return self.wait()
+
+    def signal(self, number: int) -> bool:
+        """Send a signal; tell whether anybody was there to get it. It may end between two looks."""
+        if self.is_running:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+                return True
+        return False
 
     def said(self) -> str:
         """Return what it wrote to its error output."""

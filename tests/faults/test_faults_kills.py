@@ -7,6 +7,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,8 @@ class Killer:
             workers = centre.workers()
             if not workers:
                 return
-            os.kill(self._rng.choice(workers), signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(self._rng.choice(workers), signal.SIGKILL)
         self.kills += 1
         self.killed[victim] = self.killed.get(victim, 0) + 1
 

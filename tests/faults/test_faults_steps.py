@@ -230,7 +230,7 @@ def test_files_as_a_power_cut_leaves_them_open_and_go_on(world: World, files_and
     copy = world.folder / "gateway-copy"
     shutil.copytree(world.folder / "gateway", copy)
     if stopped:
-        os.kill(program.pid, signal.SIGCONT)
+        program.signal(signal.SIGCONT)
     program.kill()
     shutil.rmtree(world.folder / "gateway")
     copy.rename(world.folder / "gateway")
@@ -266,6 +266,5 @@ def _tiles(world: World) -> list[Path]:
 def _stop_when(program: Program, ask: Callable[[], bool]) -> bool:
     while program.is_running:
         if ask():
-            os.kill(program.pid, signal.SIGSTOP)
-            return True
+            return program.signal(signal.SIGSTOP)
     return False
