@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from .addresses import HIGHEST
 from .units import AMOUNT_KINDS, UNITS
 from .words import FLOATS, INTEGERS, hex_text, number_bytes, width
 
@@ -82,6 +83,7 @@ def draft_profile(text: str, profile_id: str, source: str) -> str:
     """
     rows = read_rows(text)
     base, guess = _base_of(rows)
+    _check_range(rows, base)
     lines = [
         f"# Draft made from {source}. Check every line against the manual and the device before use.",
         f"profile: {profile_id}",
@@ -204,11 +206,20 @@ def _unit(written: str) -> str:
 def _base_of(rows: Sequence[Row]) -> tuple[str, str]:
     numbers = [row.address for row in rows if not row.hexadecimal]
     if numbers and len(numbers) == len(rows):
-        if all(30_001 <= number <= 49_999 for number in numbers):
+        if all(number // 10_000 in (3, 4) and number % 10_000 for number in numbers):
             return "plc5", "the numbers look like 4xxxx and 3xxxx register numbers (plc5)"
-        if all(300_001 <= number <= 465_536 for number in numbers):
+        if all(number // 100_000 in (3, 4) and 1 <= number % 100_000 <= 65_536 for number in numbers):
             return "plc6", "the numbers look like 4xxxxx register numbers (plc6)"
     return "wire0", "numbers taken as addresses on the wire; probe with one register more and less"
+
+
+def _check_range(rows: Sequence[Row], base: str) -> None:
+    for row in rows:
+        if base == "wire0" and not 0 <= row.address <= HIGHEST:
+            raise DraftError(
+                f"第 {row.line} 行：{row.address} 超出寄存器地址范围（0 至 {HIGHEST}，或全部写成 4xxxx、4xxxxx）",
+                f"row {row.line}: {row.address} is no register address (0 to {HIGHEST}, or all written 4xxxx or 4xxxxx)",
+            )
 
 
 def _order_note(rows: Sequence[Row]) -> list[str]:

@@ -136,7 +136,7 @@ class MatchTest:
 
 @dataclass(frozen=True, slots=True)
 class Totaliser:
-    """How a running total behaves; rates are in the point's unit per hour."""
+    """How a running total behaves; rates are in the point's unit per hour, ``step`` is the counter's resolution."""
 
     modulus: Decimal | None
     resettable: bool
@@ -144,6 +144,7 @@ class Totaliser:
     max_rate: Decimal | None
     max_rate_from: str | None
     error_counter: str = ""
+    step: Decimal = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,7 @@ class TotaliserRule:
     resettable: bool
     backstep: Decimal
     max_rate: Decimal
+    step: Decimal = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)

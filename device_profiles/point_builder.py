@@ -67,7 +67,7 @@ class PointBuilder:
             scale=decimal(given.get("scale", 1)) or Decimal(0),
             offset=decimal(given.get("offset", 0)) or Decimal(0),
             enum=MappingProxyType({int(code): text for code, text in enum.items()}) if enum else None,
-            totaliser=self.totaliser(place, given.get("totaliser"), unit),
+            totaliser=self.totaliser(place, given.get("totaliser"), unit, _count_worth(given, kind)),
             lowest=decimal(limits.get("lowest")),
             highest=decimal(limits.get("highest")),
             max_change_per_s=decimal(limits.get("max_change_per_s")),
@@ -347,8 +347,10 @@ class PointBuilder:
 
     # --- what its numbers mean ------------------------------------------------------------------
 
-    def totaliser(self, place: Place, given: Mapping[str, Any] | None, unit: str) -> Totaliser | None:
-        """Read how a running total behaves."""
+    def totaliser(
+        self, place: Place, given: Mapping[str, Any] | None, unit: str, count_worth: Decimal
+    ) -> Totaliser | None:
+        """Read how a running total behaves; its resolution is what one count is worth unless stated."""
         if given is None:
             return None
         place = (*place, "totaliser")
@@ -365,6 +367,9 @@ class PointBuilder:
         counter = given.get("error_counter", "")
         if counter:
             self.context.point((*place, "error_counter"), counter)
+        step = Decimal(given["step"]) if "step" in given else count_worth
+        if step <= 0:
+            self.fault((*place, "step"), "须大于 0", "must be above 0")
         return Totaliser(
             modulus=modulus,
             resettable=given["resettable"],
@@ -372,6 +377,7 @@ class PointBuilder:
             max_rate=decimal(given.get("max_rate")),
             max_rate_from=source,
             error_counter=counter,
+            step=step,
         )
 
     def invalids(self, place: Place, given: Mapping[str, Any], kind: str, words: int) -> tuple[Invalid, ...]:
@@ -433,3 +439,11 @@ def _suits(invalid: Invalid, kind: str, words: int) -> bool:
     if invalid.value is None:
         return kind != "string"
     return kind not in ("bit", "bool", "string")
+
+
+def _count_worth(given: Mapping[str, Any], kind: str) -> Decimal:
+    """Return what one count of an integer total is worth; 1 where the words do not tell."""
+    is_count = "int" in kind or "bcd" in kind
+    if not is_count or any(key in given for key in ("parts", "scale_from", "percent_of")):
+        return Decimal(1)
+    return abs(decimal(given.get("scale", 1)) or Decimal(1))

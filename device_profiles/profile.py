@@ -116,7 +116,7 @@ class Profile:
         if rule is None:
             return None
         if rule.max_rate is not None:
-            return TotaliserRule(rule.modulus, rule.resettable, rule.backstep, rule.max_rate)
+            return TotaliserRule(rule.modulus, rule.resettable, rule.backstep, rule.max_rate, rule.step)
         name = rule.max_rate_from or ""
         given = (parameters or {}).get(name, self.parameters[name].default)
         if not isinstance(given, Decimal):
@@ -125,7 +125,7 @@ class Profile:
         rate = given if unit == PER_HOUR else rate_per_hour(given, unit, described.unit)
         if rate is None:  # the loader has checked that the kinds fit
             raise ValueError(f"{name} is no rate of {UNITS[described.unit].kind}")
-        return TotaliserRule(rule.modulus, rule.resettable, rule.backstep, rate)
+        return TotaliserRule(rule.modulus, rule.resettable, rule.backstep, rate, rule.step)
 
 
 def _configured(point: Point, settings: Mapping[str, Setting]) -> Point:

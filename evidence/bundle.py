@@ -6,6 +6,7 @@ convenience that must follow from the other files byte for byte.
 
 import io
 import re
+import struct
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,9 +26,16 @@ _NAMES = re.compile(
     r"|readings/[1-9][0-9]{0,8}-(?:0|[1-9][0-9]{0,15})\.json|sm2/[0-9a-f]{64}\.sm2|index\.json)\Z",
     re.ASCII,
 )
-_LOCAL_HEADER, _CENTRAL_HEADER, _END_RECORD = 30, 46, 22
-"""Sizes in bytes of a zip file's records without names (APPNOTE 4.3)."""
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CENTRAL = struct.Struct("<4s6H3L5H2L")
+_END = struct.Struct("<4s4H2LH")
+"""A zip file's records without names (APPNOTE 4.3.7, 4.3.12, 4.3.16)."""
 _EPOCH = (1980, 1, 1, 0, 0, 0)
+_DOS_EPOCH = (0, 0x21)
+"""The same as a zip file writes it: time and date."""
+_MADE_BY, _NEEDED = 0x0314, 20
+"""Unix, version 2.0: a plain file, stored or deflated."""
+_PLAIN_FILE = 0o100644 << 16
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ def write_bundle(bundle: Bundle) -> bytes:
         for name in sorted(files):
             info = zipfile.ZipInfo(name, date_time=_EPOCH)
             info.compress_type = zipfile.ZIP_DEFLATED
-            info.external_attr = 0o100644 << 16
+            info.external_attr = _PLAIN_FILE
             archive.writestr(info, files[name])
     return out.getvalue()
 
@@ -80,7 +88,7 @@ def read_bundle(source: BinaryIO) -> Bundle:
     try:
         with zipfile.ZipFile(source) as archive:
             infos = _checked(archive)
-            _check_container(archive, infos, source)
+            _check_container(infos, source)
             files = {info.filename: _read(archive, info) for info in infos}
     except (
         zipfile.BadZipFile,
@@ -136,16 +144,27 @@ def _checked(archive: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     return infos
 
 
-def _check_container(archive: zipfile.ZipFile, infos: list[zipfile.ZipInfo], source: BinaryIO) -> None:
-    """Insist that the archive is its files and nothing else, so that every reader of zip files sees the same."""
-    position = 0
-    for info in sorted(infos, key=lambda info: info.header_offset):
-        if info.header_offset != position or info.extra or info.comment:
-            raise BundleError(f"bytes between the files, or beside them: {info.filename[:80]}")
-        position += _LOCAL_HEADER + len(info.filename.encode("utf-8")) + info.compress_size
-    directory = sum(_CENTRAL_HEADER + len(info.filename.encode("utf-8")) for info in infos)
-    if archive.comment or source.seek(0, io.SEEK_END) != position + directory + _END_RECORD:
-        raise BundleError("bytes before or after the archive, or a comment in it")
+def _check_container(infos: list[zipfile.ZipInfo], source: BinaryIO) -> None:
+    """Insist on the one container that these files have, so that every reader of zip files sees the same.
+
+    Each byte outside the packed data follows from names, sizes and check sums; a file that was unpacked and packed by
+    another program is refused, its contents may be verified after exporting anew.
+    """
+    position, directory = 0, []
+    for info in infos:
+        name = info.filename.encode("ascii")
+        common = (info.compress_type, *_DOS_EPOCH, info.CRC, info.compress_size, info.file_size, len(name))
+        local = _LOCAL.pack(b"PK\x03\x04", _NEEDED, 0, *common, 0) + name
+        source.seek(position)
+        if info.header_offset != position or source.read(len(local)) != local:
+            raise BundleError(f"its zip record is not as a bundle has it: {info.filename[:80]}")
+        central = (*common, 0, 0, 0, 0, _PLAIN_FILE, position)
+        directory.append(_CENTRAL.pack(b"PK\x01\x02", _MADE_BY, _NEEDED, 0, *central) + name)
+        position += len(local) + info.compress_size
+    table, count = b"".join(directory), len(directory)
+    source.seek(position)
+    if source.read() != table + _END.pack(b"PK\x05\x06", 0, 0, count, count, len(table), position, 0):
+        raise BundleError("bytes before, between or after the files, or a comment among them")
 
 
 def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:

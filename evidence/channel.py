@@ -83,6 +83,8 @@ class Channel:
             }
             if rule.modulus is not None:
                 data["totaliser"]["modulus"] = decimal_text(rule.modulus)
+            if rule.step != Totaliser.step:
+                data["totaliser"]["step"] = decimal_text(rule.step)
         return data
 
     @classmethod
@@ -115,5 +117,6 @@ class Channel:
                 backstep=Decimal(rule.backstep),
                 resettable=rule.resettable,
                 modulus=None if rule.modulus is None else Decimal(rule.modulus),
+                step=Totaliser.step if rule.step is None else Decimal(rule.step),
             ),
         )

@@ -14,6 +14,7 @@ from evidence.judge_device import Calibrated, calibration_status, identity_chang
 from evidence.judge_finding import Finding, found
 from evidence.judge_rules import RuleSet, packaged_rules
 from evidence.judge_time import LOGGER, Gap, Instant, clock_offset, duplicate, future, is_possible, order, silence
+from evidence.judge_total import TotalWatch, judge_total
 from evidence.judge_value import (
     Judged,
     Limits,
@@ -25,8 +26,6 @@ from evidence.judge_value import (
     physical_range,
 )
 from evidence.reading import Flag, Reading
-from evidence.segment import Baseline
-from evidence.totaliser import StepKind, Totaliser, judge_step, swapped_words
 
 __all__ = [
     "Basis",
@@ -46,18 +45,6 @@ __all__ = [
 
 NO_LIMITS = Limits()
 _NEVER_CALIBRATED = Calibrated()
-
-
-@dataclass(frozen=True)
-class TotalWatch:
-    """What is believed of a running total, and a jump that waits for confirmation.
-
-    ``is_below`` says that a power cut set the counter back: until it passes the believed value nothing is counted.
-    """
-
-    believed: Baseline
-    suspect: Baseline | None = None
-    is_below: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,7 +96,7 @@ class Verdict:
     watch: Watch
     reading: Reading
     findings: tuple[Finding, ...] = ()
-    gap: Gap | None = None
+    gaps: tuple[Gap, ...] = ()
     is_repeat: bool = False
 
 
@@ -132,10 +119,10 @@ def decide(
     if ahead is not None:
         findings.append(ahead)
         return Verdict(watch, _marked(reading, findings, rules.rule("Q03").flag), tuple(findings))
-    gap = None
+    gaps: tuple[Gap, ...] = ()
     broken = silence(watch.alive, watch.why_silent, reading, basis.channel.poll, rules, is_sparse=basis.is_sparse)
     if broken is not None:
-        gap = broken[0]
+        gaps = () if broken[0] is None else (broken[0],)
         findings.append(broken[1])
     else:
         disorder = order(watch.last, reading, basis.channel.poll, rules, is_sparse=basis.is_sparse)
@@ -150,13 +137,16 @@ def decide(
     channel = basis.channel
     if channel.kind is ChannelKind.TOTAL and channel.totaliser is not None and not rules.rule("Q31").is_off:
         before = reading.reason
-        total, reading = judge_total(watch.total, reading, channel.totaliser, has_restarted=circumstances.has_restarted)
+        total, reading, gap = judge_total(
+            watch.total, reading, channel.totaliser, rules, has_restarted=circumstances.has_restarted
+        )
+        gaps += () if gap is None else (gap,)
         if total is not watch.total:
             watch = replace(watch, total=total)
         if reading.reason != before:
             detail = reading.reason.removesuffix(before).removesuffix("; ").removeprefix("Q31 ")
             findings.append(Finding("Q31", rules.rule("Q31").severity, detail))
-    return Verdict(watch, reading, tuple(findings), gap)
+    return Verdict(watch, reading, tuple(findings), gaps)
 
 
 def _by_value(
@@ -240,58 +230,3 @@ def judge(reading: Reading, limits: Limits, now: datetime) -> Reading:
         return _marked(reading, [ahead], Flag.FAULT)
     outside = physical_range(reading, limits, "", _RULES)
     return reading if outside is None else _marked(reading, [outside.finding], outside.flag)
-
-
-def judge_total(
-    watch: TotalWatch | None, reading: Reading, rule: Totaliser, *, has_restarted: bool = False
-) -> tuple[TotalWatch | None, Reading]:
-    """Judge a total against the one before (check Q31).
-
-    An impossible step is flagged as a fault until a second reading confirms it: a torn read is then forgotten,
-    while after a change of meter the new count is believed and nothing is booked for the jump. Readings below the
-    floor after a power cut are flagged too, so that whoever recomputes the hour books from the floor.
-    """
-    if not reading.is_valid or reading.value is None:
-        return watch, reading
-    here = Baseline(reading.value, reading.time)
-    if watch is None:
-        return TotalWatch(here), reading
-    if reading.time <= watch.believed.time:
-        return watch, reading
-    believed = watch.believed
-    step = judge_step(
-        believed.value, here.value, here.time - believed.time, rule, restarted=has_restarted or watch.is_below
-    )
-    if step.kind is StepKind.BACKSTEP:
-        return TotalWatch(believed, is_below=True), _faulty(
-            reading, f"Q31 backstep: below {believed.value}, nothing used"
-        )
-    if step.kind is not StepKind.ERROR:
-        said = "" if step.kind is StepKind.NORMAL else f"Q31 {step.kind}"
-        return TotalWatch(Baseline(step.floor, here.time)), replace(reading, reason=_joined(reading.reason, said))
-    if watch.suspect is not None and here.time > watch.suspect.time:
-        again = judge_step(watch.suspect.value, here.value, here.time - watch.suspect.time, rule)
-        if again.kind is StepKind.NORMAL:
-            return TotalWatch(here), replace(reading, reason=_joined(reading.reason, "Q31 jump confirmed"))
-    hint = _hint(believed, here, rule)
-    return (
-        TotalWatch(believed, here, watch.is_below),
-        _faulty(reading, f"Q31 error: step from {believed.value}{hint}"),
-    )
-
-
-def _hint(believed: Baseline, here: Baseline, rule: Totaliser) -> str:
-    """Say so when the words, read in the other order, would make a plausible total."""
-    other = swapped_words(here.value)
-    if other is None:
-        return ""
-    step = judge_step(believed.value, other, here.time - believed.time, rule)
-    return f"; Q31 with swapped words {other}" if step.kind is StepKind.NORMAL else ""
-
-
-def _faulty(reading: Reading, said: str) -> Reading:
-    return replace(reading, flag=Flag.FAULT, reason=_joined(reading.reason, said))
-
-
-def _joined(reason: str, said: str) -> str:
-    return "; ".join(one for one in (said, reason) if one)

@@ -230,10 +230,12 @@ LIMITS: Mapping[str, frozenset[str]] = {
     "Q17": frozenset({"span_share"}),
     "Q18": frozenset({"minutes"}),
     "Q28": frozenset({"hours"}),
+    "Q31": frozenset({"event_s"}),
 }
 """The limits each check reads; a rule without an entry has none.
 
-Q31 has none on purpose: the difference rule of a total is part of how segments are recomputed by anyone.
+Q31 says only how often a broken count becomes an event: the difference rule of a total is part of how segments are
+recomputed by anyone, and no site may change it.
 """
 CHECKS = frozenset(
     {"Q01", "Q02", "Q03", "Q04", "Q05", "Q06", "Q07", "Q08", "Q09", "Q10", "Q11", "Q12", "Q13", "Q14"}

@@ -164,6 +164,7 @@ class TotaliserRule(Closed):
     backstep: Number
     resettable: bool
     modulus: Number | None = None
+    step: Number | None = None
 
 
 class ChannelSource(Closed):

@@ -33,7 +33,8 @@ class Totaliser:
     """What is known of a running total.
 
     ``max_rate`` is in the channel's unit per hour; ``modulus`` is the value at which the counter starts again;
-    ``backstep`` the largest step back that a power cut may cause, ``step`` the counter's resolution.
+    ``backstep`` the largest step back that a power cut may cause, ``step`` the counter's resolution: the smallest
+    amount by which it moves.
     """
 
     max_rate: Decimal

@@ -219,7 +219,11 @@ def _device_channel(
         totaliser=None
         if rule is None
         else Totaliser(
-            max_rate=rule.max_rate, backstep=rule.backstep, resettable=rule.resettable, modulus=rule.modulus
+            max_rate=rule.max_rate,
+            backstep=rule.backstep,
+            resettable=rule.resettable,
+            modulus=rule.modulus,
+            step=rule.step,
         ),
     )
 

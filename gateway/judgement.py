@@ -111,13 +111,12 @@ class Judge:
             self._count_restart(before, verdict)
         if name in self._restarted and verdict.reading.is_valid:
             self._restarted.discard(name)
-        if verdict.findings or verdict.gap is not None:
+        if verdict.findings or verdict.gaps:
             day = f"{reading.received:%Y-%m-%d}"
             with self._lock:
                 for one in verdict.findings:
                     self._pending.counts[day, one.rule, name] += 1
-                if verdict.gap is not None:
-                    self._pending.gaps.append(verdict.gap)
+                self._pending.gaps += verdict.gaps
         return verdict
 
     def frame_refused(self, source: str, reason: str, now: datetime) -> None:

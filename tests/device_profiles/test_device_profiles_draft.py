@@ -69,6 +69,20 @@ def test_table_that_cannot_be_read_names_the_row(text: str, says: str) -> None:
     assert caught.value.zh
 
 
+@pytest.mark.parametrize(
+    ("number", "base"),
+    [(30_001, "plc5"), (40_000, "wire0"), (49_999, "plc5"), (400_000, "wire0"), (400_001, "plc6"), (465_536, "plc6")],
+)
+def test_base_of_addresses_is_guessed_only_where_every_number_is_one_of_its_kind(number: int, base: str) -> None:
+    if number > 65_535 and base == "wire0":
+        with pytest.raises(DraftError):
+            draft_profile(f"Number,Name,Type\n{number},a,int16\n", "belt", "points.csv")
+        return
+    profile = load_text(draft_profile(f"Number,Name,Type\n{number},a,int16\n", "belt", "points.csv"), "belt.yaml")
+    (point,) = profile.points.values()
+    assert point.address == (number if base == "wire0" else number % (10_000 if base == "plc5" else 100_000) - 1)
+
+
 @given(
     st.lists(
         st.tuples(

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from evidence_world import NOW, World, indexed, seed
 
-from evidence.bundle import read_bundle, write_bundle
+from evidence.bundle import Bundle, read_bundle, write_bundle
 from evidence.encoding import sha256_hex
 from evidence.errors import BundleError, Code, EvidenceError
 from evidence.keys import SigningKey
@@ -434,3 +434,28 @@ def test_bomb_duplicate_and_truncated_bundles_are_refused(approved: World) -> No
     for data in (bomb.getvalue(), double.getvalue(), whole[:-30], whole[:100], b"", b"PK"):
         with pytest.raises(BundleError):
             read_bundle(io.BytesIO(data))
+
+
+def test_any_flipped_bit_of_a_packed_bundle_is_refused_or_changes_no_file() -> None:
+    """One file may be deflated in several ways; nothing else of a bundle has two forms."""
+    bundle = Bundle({"a" * 64: b"a statement" * 9}, {"a" * 64: b"its proof"}, readings={"1-0": b"{}"})
+    bundle = replace(bundle, index=bundle.expected_index())
+    packed, unseen = write_bundle(bundle), 0
+    for position in range(8 * len(packed)):
+        changed = bytearray(packed)
+        changed[position // 8] ^= 1 << position % 8
+        try:
+            assert read_bundle(io.BytesIO(changed)) == bundle
+        except BundleError:
+            continue
+        unseen += 1
+    assert unseen < len(packed)
+
+
+def test_bundle_packed_by_another_program_is_refused(approved: World) -> None:
+    again = io.BytesIO()
+    with zipfile.ZipFile(again, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in sorted(approved.pack().files().items()):
+            archive.writestr(name, data)
+    with pytest.raises(BundleError, match="zip record"):
+        read_bundle(again)

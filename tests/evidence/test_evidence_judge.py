@@ -190,22 +190,22 @@ def test_gap_names_its_times_and_the_reason_given_first() -> None:
         at(60 * n, None, Flag.NO_COMMUNICATION, reason=why) for n, why in ((1, "timeout"), (2, "gone"), (3, "gone"))
     ]
     verdict = run(PLAIN, [at(0), *silent, at(240)])[-1]
-    assert verdict.gap is not None
-    assert verdict.gap.event_data() == {
+    (gap,) = verdict.gaps
+    assert gap.event_data() == {
         "channel": "C",
         "from": "2026-03-01T00:00:00.000Z",
         "to": "2026-03-01T00:04:00.000Z",
         "reason": "timeout",
     }
-    assert run(PLAIN, [at(0), at(500)])[-1].gap.reason == "no readings"  # type: ignore[union-attr]
-    assert run(PLAIN, [at(0), at(500), at(560)])[-1].gap is None
+    assert run(PLAIN, [at(0), at(500)])[-1].gaps[0].reason == "no readings"
+    assert run(PLAIN, [at(0), at(500), at(560)])[-1].gaps == ()
 
 
 @pytest.mark.parametrize(("seconds", "is_event"), [(17, False), (59, False), (60, True)])
 def test_short_gap_is_said_of_the_reading_alone(seconds: int, is_event: bool) -> None:
     fast = Basis(replace(VALUE, poll=5 * S), RULES)
     verdict = run(fast, [at(0), at(seconds)])[-1]
-    assert (rules_of(verdict), verdict.gap is not None) == (["Q06"], is_event)
+    assert (rules_of(verdict), bool(verdict.gaps)) == (["Q06"], is_event)
 
 
 def test_marked_stop_excuses_a_frozen_value_and_maintenance_a_new_identity() -> None:
@@ -271,7 +271,7 @@ def judged(readings: list[Reading], *, restarts_at: int | None = None) -> tuple[
     watch: TotalWatch | None = None
     said = []
     for index, reading in enumerate(readings):
-        watch, result = judge_total(watch, reading, TOTALISER, has_restarted=index == restarts_at)
+        watch, result, _ = judge_total(watch, reading, TOTALISER, RULES, has_restarted=index == restarts_at)
         said.append(result)
     assert watch is not None
     return said, watch
@@ -311,6 +311,42 @@ def test_restart_that_is_seen_one_poll_late_still_explains_the_step_back() -> No
     said, watch = judged([total(0, 123_456), total(1, 123_453), total(2, 123_454)], restarts_at=2)
     assert said[2].reason == "Q31 backstep: below 123456, nothing used"
     assert watch.is_below
+
+
+METER = Basis(TOTAL, RULES)
+
+
+@pytest.mark.parametrize(
+    ("steps", "gaps"),
+    [
+        ([500, 560, 620], []),
+        ([999_980, 20], []),
+        ([123_456, 35, 80], [(0, 1, "Q31 reset: from 123456 to 35")]),
+        ([500, 99_999, 560], [(0, 1, "Q31 error: from 500 to 99999")]),
+        ([500_000, 2_000, 2_050, 2_090], [(0, 1, "Q31 error: from 500000 to 2000")]),
+        ([500, 99_999, 560, 99_999], [(0, 1, "Q31 error: from 500 to 99999"), (2, 3, "Q31 error: from 560 to 99999")]),
+    ],
+)
+def test_broken_count_is_a_gap_for_an_event(steps: list[int], gaps: list[tuple[int, int, str]]) -> None:
+    said = run(METER, [total(hour, value) for hour, value in enumerate(steps)])
+    found = [(gap.start, gap.end, gap.reason) for verdict in said for gap in verdict.gaps]
+    assert found == [(T0 + start * HOUR, T0 + end * HOUR, reason) for start, end, reason in gaps]
+
+
+def test_total_that_breaks_at_every_poll_does_not_flood_the_record_with_events() -> None:
+    often = replace(METER, channel=replace(METER.channel, poll=10 * S))
+    said = run(often, [at(10 * tick, 500 + tick % 2 * 90_000, unit="kWh") for tick in range(1000)])
+    assert sum(len(verdict.gaps) for verdict in said) == 3
+    assert sum("Q31 error" in verdict.reading.reason for verdict in said) == 500
+
+
+@pytest.mark.parametrize(("step", "is_believed"), [("0.01", False), ("10", True)])
+def test_step_of_the_counter_is_allowed_beyond_the_largest_rate(step: str, is_believed: bool) -> None:
+    rule = replace(TOTALISER, step=Decimal(step), max_rate=Decimal(1))
+    basis = replace(METER, channel=replace(METER.channel, poll=S, totaliser=rule))
+    assert Channel.from_config(basis.channel.config_data()).totaliser == rule
+    said = run(basis, [at(0, 500, unit="kWh"), at(1, 505, unit="kWh")])
+    assert said[-1].reading.is_valid is is_believed
 
 
 VALUES = st.none() | st.integers(-5, 60)

@@ -13,6 +13,7 @@ from evidence.channel import Channel, ChannelKind
 from evidence.encoding import parse_decimal, time_text
 from evidence.errors import Code, EvidenceError
 from evidence.judge import Limits, TotalWatch, judge, judge_total
+from evidence.judge_rules import packaged_rules
 from evidence.merkle import RightEdge, leaf_hash, root, verify_inclusion
 from evidence.reading import Flag, Leaf, Reading, leaf_line, leaf_members, parse_leaf
 from evidence.segment import Baseline, entry_agrees, hour_of, summarise
@@ -22,6 +23,7 @@ from evidence.totaliser import StepKind, Totaliser, judge_step
 HOUR = timedelta(hours=1)
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
 ZONE = ZoneInfo("Asia/Shanghai")
+RULES = packaged_rules()
 RULE = Totaliser(Decimal(100), Decimal(5), True, Decimal(1_000_000))
 TOTAL = Channel("E", "kWh", ChannelKind.TOTAL, timedelta(minutes=15), "meter", "modbus", totaliser=RULE)
 
@@ -121,13 +123,14 @@ def test_range_and_time_are_judged_and_the_value_stays() -> None:
 
 
 def test_torn_total_is_forgotten_and_swapped_meter_is_believed() -> None:
-    watch, first = judge_total(None, reading("100"), RULE)
-    watch, torn = judge_total(watch, reading("99999999", 1), RULE)
-    watch, again = judge_total(watch, reading("150", 2), RULE)
+    watch, first, _ = judge_total(None, reading("100"), RULE, RULES)
+    watch, torn, _ = judge_total(watch, reading("99999999", 1), RULE, RULES)
+    watch, again, _ = judge_total(watch, reading("150", 2), RULE, RULES)
     assert [one.flag for one in (first, torn, again)] == [Flag.NORMAL, Flag.FAULT, Flag.NORMAL]
     watch = TotalWatch(Baseline(Decimal(500_000), T0))
-    watch_after, jump = judge_total(watch, reading("2000", 1), RULE)
-    _, confirmed = judge_total(watch_after, reading("2050", 2), RULE)
+    watch_after, jump, gap = judge_total(watch, reading("2000", 1), RULE, RULES)
+    _, confirmed, no_gap = judge_total(watch_after, reading("2050", 2), RULE, RULES)
+    assert (gap is not None, no_gap) == (True, None)
     assert (jump.flag, confirmed.flag, confirmed.reason) == (Flag.FAULT, Flag.NORMAL, "Q31 jump confirmed")
 
 
