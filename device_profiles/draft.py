@@ -218,7 +218,7 @@ def _check_range(rows: Sequence[Row], base: str) -> None:
         if base == "wire0" and not 0 <= row.address <= HIGHEST:
             raise DraftError(
                 f"第 {row.line} 行：{row.address} 超出寄存器地址范围（0 至 {HIGHEST}，或全部写成 4xxxx、4xxxxx）",
-                f"row {row.line}: {row.address} is no register address (0 to {HIGHEST}, or all written 4xxxx or 4xxxxx)",
+                f"row {row.line}: {row.address} is no register address (0 to {HIGHEST}, or all as 4xxxx or 4xxxxx)",
             )
 
 
