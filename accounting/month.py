@@ -18,6 +18,7 @@ from accounting.balances import auxiliary_of, results_of
 from accounting.channels import channel_months
 from accounting.cover import Covered, derive_cover, hole_issues, supplement_issues, take_cover
 from accounting.errors import PlanError
+from accounting.gap_words import gap_text
 from accounting.issues import Issue, IssueCode
 from accounting.ledgers import Ledgers
 from accounting.parameter_set import ParameterSet, read_parameters
@@ -155,8 +156,7 @@ def _declared_gaps(events: Iterable[Statement], covered: Covered, month: Month) 
             continue
         if _overlaps(data.get("from"), data.get("to"), month):
             where = f"{payload['gw']}/{data.get('channel') or data.get('source') or '*'}"
-            text = f"{data.get('from')} – {data.get('to')}: {data.get('reason', '?')}"
-            issues.append(Issue(IssueCode.GAP, where, f"网关申报的缺口 {text}", f"gap declared by the gateway {text}"))
+            issues.append(Issue(IssueCode.GAP, where, *gap_text(data)))
     return issues
 
 

@@ -282,6 +282,26 @@ def test_declared_gap_is_shown() -> None:
     assert "power cut" in shown[0]
 
 
+@pytest.mark.parametrize(
+    ("reason", "zh", "en"),
+    [
+        ("no readings", "没有读数", "no readings"),
+        ("Q31 reset: from 900 to 3", "清零（自 900 至 3）", "set to zero (from 900 to 3)"),
+        ("Q31 error: from 900 to 99999", "跳变不可信（自 900 至 99999）", "impossible step (from 900 to 99999)"),
+        ("of another gateway", "of another gateway", "of another gateway"),
+    ],
+)
+def test_gap_is_told_in_both_languages(reason: str, zh: str, en: str) -> None:
+    chain = Chain()
+    chain.config("ELEC.IMPORT", "kWh", "interval")
+    where = {"channel": "ELEC.IMPORT", "from": "2026-03-02T00:00:00.000Z", "to": "2026-03-02T05:00:00.000Z"}
+    chain.event("gap", {**where, "reason": reason})
+    chain.segment(MARCH, [{"id": "ELEC.IMPORT", "n": 1, "valid": 1, "sum": "5", "min": "5", "max": "5"}])
+    (issue,) = [one for one in composed(chain.statements)["issues"] if one["code"] == "GAP"]
+    assert zh in issue["zh"]
+    assert en in issue["en"]
+
+
 def test_late_segment_after_a_signed_month_is_a_supplement() -> None:
     chain = Chain()
     chain.config("ELEC.IMPORT", "kWh", "interval")
