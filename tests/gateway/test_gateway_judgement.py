@@ -306,6 +306,21 @@ def test_restart_counter_explains_a_total_that_stepped_back(make_plant: Callable
     assert sum(taken.counts.values()) == 3
 
 
+@pytest.mark.parametrize(
+    ("totals", "gaps"),
+    [([1000, 1002, 1], ["Q31 reset: from 1002 to 1"]), ([1000, 90_000, 1004], ["Q31 error: from 1000 to 90000"])],
+)
+def test_count_that_breaks_is_a_signed_event_with_both_readings(
+    make_plant: Callable[..., Plant], totals: list[int], gaps: list[str]
+) -> None:
+    plant = make_plant(METER_SITE.replace("energy_in", _total_point()).replace('restart_counter = "RESTARTS"', ""))
+    times: list[datetime] = [START + timedelta(minutes=minute) for minute in range(len(totals))]
+    for time, total in zip(times, totals, strict=True):
+        store_all(plant, Reading("ENERGY", time, Decimal(total), "kWh", Flag.NORMAL, time))
+    assert [event["reason"] for event in events(plant, "gap") if event["channel"] == "ENERGY"] == gaps
+    assert counts(plant)["Q31"] == 1
+
+
 def _total_point() -> str:
     import device_profiles
 
