@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,20 +26,55 @@ def pytest_report_header() -> str:
     return f"cunzheng: CUNZHENG_SEED={SEED} (random choices in tests; their order has its own seed, above)"
 
 
+SLOW = ("journey", "faults", "browser")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Keep the tests of a file in one worker, because they share what its fixtures set up."""
+    item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put browser tests last, in their random order.
+    """Let the slow tests begin; else the order stays random."""
+    items.sort(key=_rank)
 
-    Playwright keeps an event loop running in the main thread as long as its browser is open, and no asyncio
-    test can start one of its own meanwhile.
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[object]:
+    """Do not trace, set-up included, tests that walk again through what others cover: it takes four times as long.
+
+    What the slow folders test runs in processes of its own anyway.
     """
-    items.sort(key=lambda item: "browser" in getattr(item, "fixturenames", ()))
+    plugin = item.config.pluginmanager.get_plugin("_cov")
+    controller = getattr(plugin, "cov_controller", None)
+    is_traced = item.path.parent.name not in SLOW and item.get_closest_marker("no_cover") is None
+    if controller is None or is_traced:
+        return (yield)
+    controller.pause()
+    try:
+        return (yield)
+    finally:
+        controller.resume()
+
+
+def _group(item: pytest.Item) -> str:
+    fixtures = getattr(item, "fixturenames", ())
+    for chain in ("metered", "imported"):
+        if chain in fixtures:
+            return f"journey-{chain}"
+    return item.path.stem
+
+
+def _rank(item: pytest.Item) -> int:
+    folder = item.path.parent.name
+    return SLOW.index(folder) if folder in SLOW else len(SLOW)
 
 
 @pytest.fixture
 def rng(request: pytest.FixtureRequest) -> random.Random:
-    """Random choices of one test: the same in every run and in any order."""
-    return random.Random(f"{SEED}:{request.node.nodeid}")
+    """Random choices of one test: the same in every run, in any order and any number of workers."""
+    return random.Random(f"{SEED}:{request.node.nodeid.partition('@')[0]}")
 
 
 @pytest.fixture(scope="session")

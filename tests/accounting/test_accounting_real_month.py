@@ -33,6 +33,9 @@ TOTALS = {
 }
 
 
+pytestmark = pytest.mark.no_cover
+
+
 @pytest.fixture(scope="module")
 def statements(root: Path) -> list[Statement]:
     chain = Chain()

@@ -225,6 +225,7 @@ def test_messages_speak_chinese_too() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "42", "\x00", "- a\n---\n- b", "{" * 3000, "a: " + "[" * 3000])
+@pytest.mark.no_cover
 def test_hostile_files_are_refused_not_crashed(text: str) -> None:
     with pytest.raises(ProfileError):
         load_text(text, "meter.yaml")

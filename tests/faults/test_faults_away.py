@@ -40,7 +40,7 @@ def test_imports_without_a_centre_arrive_once_and_in_order(world: World) -> None
     audit(world, files=files)
 
 
-@pytest.mark.parametrize("days", [4, pytest.param(28, marks=[pytest.mark.faults, pytest.mark.timeout(600)])])
+@pytest.mark.parametrize("days", [4, pytest.param(28, marks=pytest.mark.faults)])
 def test_days_of_polling_without_a_centre_arrive_once_and_in_order(world: World, days: int) -> None:
     """The gateway's own poller reads a real Modbus server on a clock that the test moves."""
     end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)

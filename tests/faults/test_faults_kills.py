@@ -113,7 +113,6 @@ def kill_and_compare(make_world: Callable[[], World], rng: random.Random, kills:
     return killer
 
 
-@pytest.mark.timeout(300)
 def test_fifty_kills_of_import_and_sync_change_nothing(make_world: Callable[[], World], rng: random.Random) -> None:
     killer = kill_and_compare(make_world, rng, 50, days=3)
     assert set(killer.killed) == {"gateway", "centre", "worker", "both"}

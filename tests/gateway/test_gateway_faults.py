@@ -45,6 +45,7 @@ import_file(plant.pipeline, plant.catalogue.channels, folder / "export.csv", fol
 
 
 @pytest.mark.faults
+@pytest.mark.no_cover
 def test_killed_import_is_the_same_as_an_undisturbed_one(
     make_plant: Callable[..., Plant], tmp_path: Path, root: Path, rng: random.Random
 ) -> None:

@@ -192,6 +192,7 @@ def test_late_import_for_a_sealed_hour_makes_another_segment(plant: Plant) -> No
     assert after[2]["tree"]["start"] == before[1]["tree"]["end"]
 
 
+@pytest.mark.no_cover
 def test_half_year_of_the_mill_gives_its_six_totals(make_plant: Callable[..., Plant], root: Path) -> None:
     plant = make_plant(zone="Asia/Seoul", now=datetime(2018, 8, 1, tzinfo=UTC))
     how = MAP.replace('"end"\nperiod', '"interval_end"\nperiod').replace('"kwh"', '"active_energy_kwh"')

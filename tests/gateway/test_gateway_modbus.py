@@ -268,6 +268,7 @@ async def test_probe_shows_words_values_and_neighbours(make_plant: Callable[...,
         await probe_device(plant.catalogue.modbus[0], meter.endpoint, ["voltage_x"], neighbours=False)
 
 
+@pytest.mark.no_cover
 async def test_january_of_the_mill_read_over_modbus_is_exact(make_plant: Callable[..., Plant], root: Path) -> None:
     zone = ZoneInfo("Asia/Seoul")
     begin = datetime(2018, 1, 1, tzinfo=zone).astimezone(UTC)

@@ -20,7 +20,6 @@ def electricity(body: dict[str, Any]) -> tuple[Decimal, Decimal, str]:
     return Decimal(channel.get("sum") or channel["use"]), Decimal(item["quantity"]), item["coverage"]
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("period", TOTALS)
 def test_imported_month_has_the_published_total_everywhere(imported: MillChain, period: str) -> None:
     total = Decimal(TOTALS[period])
@@ -41,7 +40,6 @@ def test_imported_month_has_the_published_total_everywhere(imported: MillChain, 
     assert electricity(json.loads(recomputed.read_bytes())) == (total, total / 1000, "1.0000")
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("period", TOTALS)
 def test_metered_month_has_the_same_total(metered: MillChain, period: str) -> None:
     total = Decimal(TOTALS[period])

@@ -55,6 +55,7 @@ def reopened(settings: Settings) -> Center:
     return Center.open(settings)
 
 
+@pytest.mark.no_cover
 def test_tiles_hold_exactly_the_rfc_tree_across_tile_borders(center: Center, device: Device) -> None:
     for count in (1, 100, 250, 3, 260):
         log_all(center, [device.event() for _ in range(count)])
