@@ -63,6 +63,9 @@ def line_chart(points: Sequence[Point], *, start: datetime, end: datetime, zone:
         else:
             path = " ".join(f"{scale.x(point.time):.1f},{scale.y(point.value):.1f}" for point in run)
             parts.append(f'<polyline class="line" points="{path}"/>')
+    if accepted:
+        newest = accepted[-1]
+        parts.append(f'<circle class="dot" cx="{scale.x(newest.time):.1f}" cy="{scale.y(newest.value):.1f}" r="3"/>')
     for point in shown:
         if not point.accepted:
             parts.append(

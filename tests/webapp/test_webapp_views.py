@@ -94,6 +94,11 @@ def test_each_role_opens_its_pages_and_no_other(login: Login, name: str) -> None
         assert client.get(path).status_code == (200 if name in allowed else 403), (name, path)
 
 
+@pytest.mark.parametrize(("lang", "words"), [("en", "month is over, to be declared"), ("zh", "月份已结束，待申报")])
+def test_month_that_is_over_waits_for_its_declaration(login: Login, lang: str, words: str) -> None:
+    assert words in login("li.na", lang).get(PLANT).text
+
+
 @pytest.mark.parametrize("path", [*PAGES, f"{MONTH}/declare", f"{MONTH}/review", f"{MONTH}/bundle"])
 def test_strangers_are_sent_to_the_login_and_back(app: Flask, path: str) -> None:
     answer = app.test_client().get(path)

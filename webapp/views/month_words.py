@@ -10,6 +10,7 @@ from flask_babel.speaklater import LazyString
 
 STATES: Mapping[str, tuple[LazyString, str]] = {
     "open": (_("collecting data"), ""),
+    "ended": (_("month is over, to be declared"), "now"),
     "draft": (_("draft, to be declared"), "now"),
     "declared_technician": (_("waits for the responsible person"), "now"),
     "declared": (_("waits for the gateway’s signature"), "now"),
@@ -19,10 +20,11 @@ STATES: Mapping[str, tuple[LazyString, str]] = {
     "returned": (_("returned for correction"), "bad"),
     "rejected": (_("rejected; to be declared anew"), "bad"),
 }
-"""Words and kind of tag for each status of `month_rules.STATUSES`, and for a month without any."""
+"""Words and kind of tag for each status of `month_rules.STATUSES`, and for a month without any, running or over."""
 
 TURNS: Mapping[str, LazyString] = {
     "open": _("technician"),
+    "ended": _("technician"),
     "draft": _("technician"),
     "declared_technician": _("responsible person"),
     "declared": _("gateway"),

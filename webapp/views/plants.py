@@ -22,6 +22,7 @@ from webapp.charts import Point, line_chart
 from webapp.models import LiveSample, Plant
 from webapp.views.access import account, plant_of, plants_of
 from webapp.views.deadline import due_day, is_month
+from webapp.views.month_page import month_end
 from webapp.views.plan_names import channel_names
 from webapp.views.slices import Slice
 
@@ -123,7 +124,7 @@ def index() -> ResponseReturnValue:
         found = [plant for plant in plants_of(db) if _matches(plant, wanted)]
         shown = Slice.of(found, request.args.get("page", 1, type=int))
         rows = [
-            PlantRow(plant, _gateways(db, plant, center.now()), next(iter(_months(db, plant)), None))
+            PlantRow(plant, _gateways(db, plant, center.now()), next(iter(_months(db, plant, center.now())), None))
             for plant in shown.rows
         ]
     return render_template("plants/list.html", rows=rows, slice=shown, wanted=wanted)
@@ -144,7 +145,7 @@ def show(plant: str) -> ResponseReturnValue:
         return render_template(
             "plants/show.html",
             plant=row,
-            months=_months(db, row),
+            months=_months(db, row, center.now()),
             gateways=_gateways(db, row, center.now()),
             channels=_live(db, row, center.now()),
             series=_series(db, row, center.now()),
@@ -173,13 +174,16 @@ def history(plant: str) -> ResponseReturnValue:
         return render_template("plants/history.html", plant=row, series=_series(db, row, center.now()))
 
 
-def _months(db: Session, plant: Plant) -> list[MonthRow]:
+def _months(db: Session, plant: Plant, now: datetime) -> list[MonthRow]:
+    def undeclared(period: str) -> str:
+        return "ended" if month_end(period, plant.zone) <= now else "open"
+
     states = store_months.states(db, plant.id)
     periods = sorted({*store_log.periods_of(db, plant.id), *states}, reverse=True)
     return [
         MonthRow(
             period,
-            states[period].status if period in states else "open",
+            states[period].status if period in states else undeclared(period),
             states[period].rev if period in states else 1,
             due_day(period, plant.zone),
         )
