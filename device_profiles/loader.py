@@ -19,6 +19,7 @@ from .context import Context, decimal
 from .document import Document, read_document
 from .document import Path as Place
 from .errors import Fault, ProfileError
+from .identity import IDENTIFICATION_OBJECTS
 from .model import MatchTest, Parameter, Point, QualityRules, Rule, Serial, Table, Transport
 from .mqtt_builder import MqttBuilder
 from .point_builder import PointBuilder
@@ -157,14 +158,16 @@ class _Builder:
 
     def match(self, at: int, given: Mapping[str, Any]) -> MatchTest:
         """Build one identity test."""
-        self.context.point(("match", at, "point"), given["point"])
-        equals = given.get("equals", [])
+        if "point" in given:
+            self.context.point(("match", at, "point"), given["point"])
+        named, equals = given.get("identification"), given.get("equals", [])
         return MatchTest(
-            given["point"],
+            given.get("point", ""),
             tuple(str(one) for one in (equals if isinstance(equals, list) else [equals])),
             decimal(given.get("lowest")),
             decimal(given.get("highest")),
             given["otherwise"],
+            None if named is None else IDENTIFICATION_OBJECTS.index(named),
         )
 
     def check_links(self, profile: Profile) -> None:

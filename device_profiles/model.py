@@ -125,13 +125,18 @@ class QualityRules:
 
 @dataclass(frozen=True, slots=True)
 class MatchTest:
-    """What a device must show to be the described one; `refuse` or `warn` where it does not."""
+    """What a device must show to be the described one; `refuse` or `warn` where it does not.
+
+    `identification` is the number of an object of the device identification (Modbus Application Protocol V1.1b3, 6.21),
+    for tests that ask that and not a point.
+    """
 
     point: str
     equals: tuple[str, ...]
     lowest: Decimal | None
     highest: Decimal | None
     otherwise: str
+    identification: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,6 +307,7 @@ class Transport:
     connect_pause_ms: int = 0
     timeout_ms: int = 1000
     retries: int = 2
+    idle_close_ms: int = 0
     one_point_per_request: bool = False
     forbidden: tuple[tuple[Table, int, int], ...] = ()
     serial: Serial | None = None

@@ -6,7 +6,7 @@ Every name is checked here, once: profile, point, parameter, unit. A site that d
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,10 +18,12 @@ from evidence.channel import Profile as ProfileName
 from evidence.judge import Basis, Limits
 from evidence.judge_rules import RuleSet
 from evidence.totaliser import Totaliser
+from gateway.cabling import cabling_of
 from gateway.conversion import is_known
 from gateway.errors import MisuseError
 from gateway.hj212_source import LoggerSource, load_logger
 from gateway.judge_basis import bases_of, restart_counters_of, site_rules
+from gateway.line import LineAddress
 from gateway.site import ChannelSite, DeviceSite, ImportSite, MqttSite, Site, load_site
 
 
@@ -34,6 +36,8 @@ class Instrument:
     parameters: Mapping[str, Decimal | str]
     channels: Mapping[str, tuple[str, ...]]
     """Point → ids of the channels it feeds."""
+    line: LineAddress | None = None
+    """Where it is read over Modbus."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,8 @@ def load_catalogue(path: Path) -> Catalogue:
     site = load_site(path)
     channels: dict[str, Channel] = {}
     modbus = tuple(_instrument(path, site, device, "modbus", channels) for device in site.device)
+    lines = cabling_of(path, site, {one.site.id: one.profile for one in modbus})
+    modbus = tuple(replace(one, line=lines[one.site.id]) for one in modbus)
     mqtt = tuple(_instrument(path, site, device, "mqtt", channels) for device in site.mqtt)
     loggers = tuple(load_logger(path, one, site.channels_of(one.id), channels) for one in site.hj212)
     for source in site.import_:

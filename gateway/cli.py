@@ -29,7 +29,7 @@ from gateway.errors import MisuseError, RefusedError
 from gateway.importer import import_file
 from gateway.integrity import check_store
 from gateway.lang import say
-from gateway.modbus import ModbusEndpoint
+from gateway.modbus import ModbusLine
 from gateway.probe import probe_device
 from gateway.rawtile import RawFolder
 from gateway.reading_store import open_hours
@@ -139,7 +139,8 @@ def probe(config: Path, device: str, points: tuple[str, ...], neighbours: bool, 
             f"站点文件中没有 Modbus 设备 {device}", f"there is no Modbus device {device} in {settings.site}"
         )
     site = found[0].site
-    endpoint = ModbusEndpoint(site.host, site.port, timeout_s=settings.poll.timeout_s)
+    assert found[0].line is not None
+    endpoint = ModbusLine(found[0].line, timeout_s=settings.poll.timeout_s)
 
     async def read() -> list[Any]:
         try:

@@ -1,9 +1,9 @@
 """Read every Modbus device at its own rhythm; a device that fails gives marked readings, never a crash.
 
-One task per device, one connection per endpoint, a limit on how many read at once. A silent device backs off with
-jitter and disturbs nobody. A block that a device rejects is split point by point, and the split is remembered.
-All blocks of a poll are decoded together, because a value may need a state or a scale from another block. The time of
-a reading is taken when its own answer arrives.
+One task per device, one line for all that share it, a limit on how many read at once that a silent device does not
+count against. A silent device backs off with jitter and disturbs nobody; one that is not what its profile describes
+gives readings marked as such. All blocks of a poll are decoded together, because a value may need a state or a scale
+from another block. The time of a reading is taken when its own answer arrives.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from device_profiles import Decoded, ReadBlock, Table, decode
+from device_profiles import Decoded, Mismatch, ReadBlock, Table, decode, mismatches
 from evidence.reading import Flag, Reading
 from gateway.catalogue import Instrument
 from gateway.clock import Clock
+from gateway.device_report import DeviceReport, RefusedRequest
 from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceError, DeviceGoneError
-from gateway.modbus import ModbusEndpoint
+from gateway.line import LineAddress, Manners
+from gateway.modbus import ModbusLine
+from gateway.request_list import RequestList
 from gateway.settings import PollSettings
 from gateway.site import DeviceSite
 
@@ -29,7 +33,16 @@ log = logging.getLogger("cunzheng.gateway")
 Sink = Callable[[list[Reading]], Awaitable[None]]
 """Takes the readings of one poll; returns when they are on their way into the store."""
 
+WRONG_DEVICE = "wrong-device"
+ILLEGAL_ADDRESS = "exception-02"
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NOBODY_THERE = frozenset({"timeout", "exception-05", "exception-06", "exception-0a", "exception-0b"})
+"""After these the other requests of a poll would only wait as long, or press a device that asked for patience."""
+_REFUSED_LONGEST = 10
+"""A refused request is asked again at the latest after so many times the longest back-off."""
+_LINE_SHARE = 10
+"""A silent device takes at most one part in so many of the time of a line it shares."""
 
 
 @dataclass
@@ -39,7 +52,15 @@ class DeviceState:
     failures: int = 0
     error: DeviceError | None = None
     last_ok: datetime | None = None
-    split: set[tuple[str, int, int]] = field(default_factory=set)
+    polls: int = 0
+    identified_on: int = 0
+    """The line's connection on which the device was last found to be the described one, or not."""
+    mismatches: tuple[Mismatch, ...] = ()
+
+    @property
+    def is_wrong_device(self) -> bool:
+        """Whether it failed a test that refuses it."""
+        return any(one.refuses for one in self.mismatches)
 
 
 @dataclass
@@ -65,39 +86,53 @@ class Cycle:
 
 
 class Poller:
-    """Polls one device: requests, answers, readings."""
+    """Polls one device: requests, answers, readings. `phase_s` moves its beat, so that not all poll at once."""
 
-    def __init__(self, instrument: Instrument, endpoint: ModbusEndpoint, clock: Clock, settings: PollSettings) -> None:
+    def __init__(
+        self,
+        instrument: Instrument,
+        endpoint: ModbusLine,
+        clock: Clock,
+        settings: PollSettings,
+        *,
+        phase_s: float = 0.0,
+    ) -> None:
         site = instrument.site
         if not isinstance(site, DeviceSite):
             raise TypeError(f"{site.id} is no Modbus device")
         self.instrument, self.site, self.endpoint = instrument, site, endpoint
-        self._clock, self._settings = clock, settings
-        self._blocks = instrument.profile.plan(sorted(instrument.channels))
+        self._unit = endpoint.unit(site.unit, Manners.of(instrument.profile.transport))
+        self._clock, self._settings, self._phase_s = clock, settings, phase_s
+        self._list = RequestList(
+            instrument,
+            first_pause_s=site.poll_s,
+            longest_pause_s=max(site.poll_s, _REFUSED_LONGEST * settings.backoff_max_s),
+        )
         self._jitter = random.Random()
         self.state = DeviceState()
 
-    async def poll(self) -> list[Reading]:
-        """Read all channels once; what could not be read comes as readings with flag B and a reason."""
+    async def poll(self, due: float | None = None) -> list[Reading]:
+        """Read all channels once; what could not be read comes as readings with flag B and a reason.
+
+        `due`: when it should have begun, on the loop's clock; who is later comes first on a line.
+        """
         cycle = Cycle()
         failed: DeviceError | None = None
-        for block in self._requests():
-            # Nobody there, or nobody answering: the other blocks would only wait as long again.
-            if failed is not None and (isinstance(failed, DeviceGoneError) or failed.reason == "timeout"):
+        self.state.polls += 1
+        for block in self._list.requests():
+            if failed is not None and (isinstance(failed, DeviceGoneError) or failed.reason in _NOBODY_THERE):
                 cycle.failed(block, failed)
                 continue
-            try:
-                await self._read(block, cycle)
-            except DeviceConfigurationError as error:
-                if len(self.instrument_blocks(block)) > 1:
-                    self.state.split.add((block.table.value, block.address, block.count))
-                    await self._read_apart(block, cycle)
-                else:
-                    cycle.failed(block, error)
-                failed = failed or error
-            except DeviceError as error:
-                failed = error
-                cycle.failed(block, error)
+            held = self._list.held(block, asyncio.get_running_loop().time())
+            if held is not None:
+                cycle.failed(block, held)
+                failed = failed or held
+                continue
+            error = await self._ask(block, cycle, due)
+            due = None
+            failed = error or failed
+        if cycle.received and self.instrument.profile.match:
+            await self._identify(cycle)
         readings = self._readings(cycle)
         any_answer = any(reading.flag is not Flag.NO_COMMUNICATION for reading in readings)
         self._note(failed, any_answer=any_answer)
@@ -109,22 +144,57 @@ class Poller:
         if not self.state.failures or (self.state.last_ok is not None and self.state.failures < 2):
             return self._until_next_beat(rhythm)
         doubled = rhythm * (1 << min(self.state.failures - 1, 10))
+        if self.endpoint.is_shared and self.state.error is not None and self.state.error.reason in _NOBODY_THERE:
+            doubled = max(doubled, (_LINE_SHARE - 1) * self.endpoint.silence_costs_s(self._unit.manners))
         pause = max(rhythm, min(doubled, self._settings.backoff_max_s))
         return pause * (0.75 + 0.5 * self._jitter.random())
 
     async def run(self, sink: Sink, gate: asyncio.Semaphore) -> None:
         """Poll for ever."""
-        await self._clock.sleep(self._jitter.random() * min(1.0, self.site.poll_s))
+        loop = asyncio.get_running_loop()
+        await self._clock.sleep(self._phase_s)
         while True:
-            async with gate:
-                readings = await self._poll_surely()
+            # Who waits for an answer that does not come must not keep others from asking.
+            passing: AbstractAsyncContextManager[None] = nullcontext() if self.state.failures else gate
+            due = loop.time()
+            async with passing:
+                readings = await self._poll_surely(due)
             await sink(readings)
             await self._clock.sleep(self.next_pause())
 
-    async def _poll_surely(self) -> list[Reading]:
+    def report(self) -> DeviceReport:
+        """Tell how the device is doing."""
+        counts = self._unit.counts
+        return DeviceReport(
+            device=self.site.id,
+            line=self.endpoint.name,
+            unit=self.site.unit,
+            reason="" if self.state.error is None else self.state.error.reason,
+            failures=self.state.failures,
+            last_ok=self.state.last_ok,
+            polls=self.state.polls,
+            requests=counts.requests,
+            answers=counts.answers,
+            timeouts=counts.timeouts,
+            checksum_errors=counts.checksums,
+            mismatched_answers=counts.mismatches,
+            late_answers=counts.late,
+            lost_connections=counts.lost,
+            refused_connections=counts.refused,
+            reconnects=max(0, self.endpoint.connections - 1),
+            exceptions=dict(counts.exceptions),
+            split_blocks=self._list.splits,
+            refused=tuple(
+                RefusedRequest(block.table.value, block.address, block.count, block.points, refusal.error.reason)
+                for block, refusal in self._list.refusals
+            ),
+            mismatches=self.state.mismatches,
+        )
+
+    async def _poll_surely(self, due: float) -> list[Reading]:
         """Poll; a defect of ours or of a profile marks this device's readings and stops nobody else."""
         try:
-            return await self.poll()
+            return await self.poll(due)
         except Exception as error:
             failed = DeviceBusyError(f"{self.site.id}: {error!r}", f"{self.site.id}: {error!r}", "internal-error")
             if self.state.error is None or self.state.error.reason != failed.reason:
@@ -133,65 +203,136 @@ class Poller:
             return [one for point in self.instrument.channels for one in self._unread(point, failed)]
 
     def _until_next_beat(self, rhythm: float) -> float:
-        since = (self._clock.now() - _EPOCH) / timedelta(seconds=1)
+        since = (self._clock.now() - _EPOCH) / timedelta(seconds=1) - self._phase_s
         return max(0.001, rhythm - since % rhythm)
 
-    def _requests(self) -> list[ReadBlock]:
-        requests: list[ReadBlock] = []
-        for block in self._blocks:
-            if (block.table.value, block.address, block.count) in self.state.split:
-                requests += self.instrument_blocks(block)
-            else:
-                requests.append(block)
-        return requests
+    # -- asking ---------------------------------------------------------------------------------------------
 
-    def instrument_blocks(self, block: ReadBlock) -> list[ReadBlock]:
-        """Cut a block into one request per piece of a point."""
-        pieces: dict[tuple[Table, int, int], tuple[str, ...]] = {}
-        for name in block.points:
-            for piece in self.instrument.profile.points[name].pieces:
-                table, address, words = piece
-                if table is block.table and block.address <= address <= block.address + block.count - words:
-                    pieces[piece] = (*pieces.get(piece, ()), name)
-        return [ReadBlock(*piece, names, again=block.again) for piece, names in pieces.items()]
+    async def _ask(self, block: ReadBlock, cycle: Cycle, due: float | None) -> DeviceError | None:
+        """Ask one request, in parts if the device minds it; return what went wrong."""
+        try:
+            await self._read(block, cycle, due)
+        except DeviceConfigurationError as error:
+            parts = self._list.halves(block) if error.reason == ILLEGAL_ADDRESS else ()
+            if len(parts) < 2:
+                self._refused(block, error, cycle)
+                return error
+            return await self._ask_parts(block, parts, error, cycle)
+        except DeviceError as error:
+            cycle.failed(block, error)
+            return error
+        return None
 
-    async def _read_apart(self, block: ReadBlock, cycle: Cycle) -> None:
-        for one in self.instrument_blocks(block):
+    async def _ask_parts(
+        self, block: ReadBlock, parts: Sequence[ReadBlock], rejected: DeviceError, cycle: Cycle
+    ) -> DeviceError | None:
+        """Find by halves what of a block can be read; remember it if anything can."""
+        found: list[ReadBlock] = []
+        refused: list[tuple[ReadBlock, DeviceError]] = []
+        any_answer = False
+        failed: DeviceError | None = None
+        waiting = list(parts)
+        while waiting:
+            part = waiting.pop(0)
             try:
-                await self._read(one, cycle)
+                await self._read(part, cycle, None)
+            except DeviceConfigurationError as error:
+                halves = self._list.halves(part)
+                if len(halves) > 1:
+                    waiting[:0] = halves
+                    continue
+                found.append(part)
+                refused.append((part, error))
+                cycle.failed(part, error)
             except DeviceError as error:
-                cycle.failed(one, error)
-
-    async def _read(self, block: ReadBlock, cycle: Cycle) -> None:
-        retries = 1
-        while True:
-            try:
-                words = await self.endpoint.read(block.table.value, block.address, block.count, self.site.unit)
+                for one in (part, *waiting):
+                    cycle.failed(one, error)
+                failed = error
                 break
-            except DeviceBusyError:
-                if not retries:
-                    raise
-                retries -= 1
+            else:
+                found.append(part)
+                any_answer = True
+        if failed is not None:  # what was found out is not all; the next poll begins again
+            return failed
+        if not any_answer:
+            self._refused(block, rejected, cycle)
+            return rejected
+        self._list.learn(block, tuple(found))
+        for part, why in refused:
+            self._refused(part, why, cycle)
+        return refused[0][1] if refused else None
+
+    def _refused(self, block: ReadBlock, error: DeviceError, cycle: Cycle) -> None:
+        cycle.failed(block, error)
+        self._list.refused(block, error, asyncio.get_running_loop().time())
+
+    async def _read(self, block: ReadBlock, cycle: Cycle, due: float | None) -> None:
+        # Patience is for a device that was there a moment ago.
+        retries = 0 if self.state.failures else None
+        words = await self._unit.read(block.table.value, block.address, block.count, due=due, retries=retries)
+        self._list.answered(block)
         cycle.answered(block, words, self._clock.now())
+
+    async def _identify(self, cycle: Cycle) -> None:
+        """Ask who the device is, if it may be another one than at the last poll; a failure fails the poll."""
+        state, line = self.state, self.endpoint
+        if state.identified_on == line.connections and not state.failures and not state.mismatches:
+            return
+        try:
+            found = await self._mismatches()
+        except DeviceError as error:
+            cycle.errors.update(dict.fromkeys(cycle.received, error))
+            return
+        state.identified_on = line.connections
+        if found != state.mismatches:
+            log.log(
+                logging.WARNING if found else logging.INFO,
+                "device identity device=%s mismatches=%s",
+                self.site.id,
+                ",".join(f"{one.point}={one.came!r}, wanted {one.wanted}" for one in found) or "none",
+            )
+        state.mismatches = found
+
+    async def _mismatches(self) -> tuple[Mismatch, ...]:
+        profile = self.instrument.profile
+        seen = Cycle()
+        names = [test.point for test in profile.match if test.point]
+        for block in profile.plan(names):
+            try:
+                words = await self._unit.read(block.table.value, block.address, block.count)
+            except DeviceConfigurationError as error:
+                seen.failed(block, error)
+                continue
+            seen.answered(block, words, self._clock.now())
+        came = [name for name in names if name in seen.received and name not in seen.errors]
+        objects = [test.identification for test in profile.match if test.identification is not None]
+        told = {}
+        if objects:
+            with suppress(DeviceConfigurationError):  # it has no identification: every test of it fails
+                told = dict(await self._unit.identification(max(objects)))
+        return mismatches(profile, decode(profile, seen.words, came), told)
+
+    # -- readings -------------------------------------------------------------------------------------------
 
     def _readings(self, cycle: Cycle) -> list[Reading]:
         """Decode the whole poll, then make readings: those that came, and those that did not with the reason."""
         profile, channels = self.instrument.profile, self.instrument.channels
         came = [name for name in channels if name in cycle.received and name not in cycle.errors]
-        looked_twice = any(block.again for block in self._blocks)
-        decoded = decode(profile, cycle.words, came, after=cycle.after if looked_twice else None)
-        return [
-            reading
-            for name in channels
-            for reading in (
-                [
-                    to_reading(channel, decoded[name], cycle.received[name], cycle.received[name])
-                    for channel in channels[name]
-                ]
-                if name in decoded
-                else self._unread(name, cycle.errors[name])
-            )
-        ]
+        decoded = decode(profile, cycle.words, came, after=cycle.after if self._list.looks_twice else None)
+        readings = []
+        for name in channels:
+            if name not in decoded:
+                readings += self._unread(name, cycle.errors[name])
+                continue
+            time = cycle.received[name]
+            read = [to_reading(channel, decoded[name], time, time) for channel in channels[name]]
+            readings += [self._doubted(one) for one in read] if self.state.is_wrong_device else read
+        return readings
+
+    def _doubted(self, reading: Reading) -> Reading:
+        """Mark what another device said: it is kept and never used."""
+        reason = f"{WRONG_DEVICE}; {reading.reason}" if reading.reason else WRONG_DEVICE
+        return replace(reading, flag=Flag.FAULT, reason=reason)
 
     def _unread(self, point: str, error: DeviceError) -> list[Reading]:
         now = self._clock.now()
@@ -239,12 +380,27 @@ def to_reading(
     return Reading(channel, time, number, decoded.unit, flag, received, reason, payload or decoded.raw_hex, device_time)
 
 
-def endpoints_of(instruments: tuple[Instrument, ...], timeout_s: float) -> Mapping[tuple[str, int], ModbusEndpoint]:
-    """Make one connection per host and port, shared by the units behind it."""
-    found: dict[tuple[str, int], ModbusEndpoint] = {}
+def lines_of(instruments: Sequence[Instrument], timeout_s: float) -> dict[LineAddress, ModbusLine]:
+    """Make one connection per line, shared by the units behind it."""
+    found: dict[LineAddress, ModbusLine] = {}
     for instrument in instruments:
-        site = instrument.site
-        if isinstance(site, DeviceSite):
-            key = (site.host, site.port)
-            found.setdefault(key, ModbusEndpoint(site.host, site.port, timeout_s=timeout_s))
+        if instrument.line is not None:
+            found.setdefault(instrument.line, ModbusLine(instrument.line, timeout_s=timeout_s))
     return found
+
+
+def pollers_of(
+    instruments: Sequence[Instrument], lines: dict[LineAddress, ModbusLine], clock: Clock, settings: PollSettings
+) -> list[Poller]:
+    """Make a poller for each Modbus device; their beats are spread, in the order of the site file."""
+    there = [(one, one.line) for one in instruments if one.line is not None]
+    return [
+        Poller(
+            instrument,
+            lines[line],
+            clock,
+            settings,
+            phase_s=at / len(there) * min(settings.stagger_s, instrument.site.poll_s / 2),
+        )
+        for at, (instrument, line) in enumerate(there)
+    ]

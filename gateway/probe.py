@@ -12,7 +12,8 @@ from device_profiles import Decoded, Point, Table, decode, hex_text
 from device_profiles.decoder import decode_point
 from gateway.catalogue import Instrument
 from gateway.errors import DeviceError, MisuseError
-from gateway.modbus import ModbusEndpoint
+from gateway.line import Manners
+from gateway.modbus import ModbusLine, ModbusUnit
 from gateway.site import DeviceSite
 
 NEIGHBOURS = (-1, 0, 1)
@@ -35,7 +36,7 @@ class ProbeRow:
 
 
 async def probe_device(
-    instrument: Instrument, endpoint: ModbusEndpoint, points: Sequence[str], *, neighbours: bool
+    instrument: Instrument, endpoint: ModbusLine, points: Sequence[str], *, neighbours: bool
 ) -> list[ProbeRow]:
     """Read points one by one; a refused address is a row with its reason.
 
@@ -49,6 +50,7 @@ async def probe_device(
     unknown = [name for name in points if name not in profile.points]
     if unknown:
         raise MisuseError(f"描述 {profile.id} 没有测点 {unknown[0]}", f"profile {profile.id} has no point {unknown[0]}")
+    unit = endpoint.unit(site.unit, Manners.of(profile.transport))
     rows: list[ProbeRow] = []
     answered = False
     failed: DeviceError | None = None
@@ -57,7 +59,7 @@ async def probe_device(
         if point.parts or point.needs or profile.quality_of(name):
             # What needs other registers is shown as the poller would read it; neighbours would mean nothing.
             try:
-                rows.append(await _read_whole(instrument, endpoint, point, site.unit))
+                rows.append(await _read_whole(instrument, unit, point))
                 answered = True
             except DeviceError as error:
                 failed = error
@@ -68,7 +70,7 @@ async def probe_device(
             if point.address + offset < 0:
                 continue
             try:
-                words = await endpoint.read(point.table.value, point.address + offset, point.words, site.unit)
+                words = await unit.read(point.table.value, point.address + offset, point.words)
             except DeviceError as error:
                 failed = error
                 answered = answered or error.reason.startswith("exception-")
@@ -81,12 +83,12 @@ async def probe_device(
     return rows
 
 
-async def _read_whole(instrument: Instrument, endpoint: ModbusEndpoint, point: Point, unit: int) -> ProbeRow:
+async def _read_whole(instrument: Instrument, unit: ModbusUnit, point: Point) -> ProbeRow:
     words: dict[tuple[Table, int], int] = {}
     after: dict[tuple[Table, int], int] = {}
     blocks = instrument.profile.plan([point.id])
     for block in blocks:
-        answer = await endpoint.read(block.table.value, block.address, block.count, unit)
+        answer = await unit.read(block.table.value, block.address, block.count)
         into = after if block.again else words
         into.update({(block.table, block.address + offset): word for offset, word in enumerate(answer)})
     twice = any(block.again for block in blocks)

@@ -19,6 +19,7 @@ from evidence.encoding import parse_time, time_text
 from evidence.errors import EvidenceError
 from gateway.assembly import Gateway
 from gateway.chain import append_event, outbox_depth
+from gateway.device_watch import DeviceWatch
 from gateway.errors import GatewayError, StoreError
 from gateway.groupcommit import GroupCommit
 from gateway.hj212 import LoggerListener
@@ -26,16 +27,16 @@ from gateway.hj212_intake import LoggerIntake
 from gateway.intake import MqttIntake
 from gateway.live import LiveBoard
 from gateway.mqtt import MqttSession
-from gateway.poller import Poller, endpoints_of
+from gateway.poller import lines_of, pollers_of
 from gateway.problems import clear_problem, raise_problem
 from gateway.reading_store import latest_time
-from gateway.site import DeviceSite
 from gateway.store import Store
 
 SEAL_CHECK_S = 5.0
 CLOCK_CHECK_S = 5.0
 HEALTH_CHECK_S = 60.0
 BROKER_CHECK_S = 1.0
+DEVICE_CHECK_S = 5.0
 BROKER_PROBLEM = "mqtt"
 CLOCK_STEP_MS = 2_000
 """Check Q05: a wall clock that moves by more than this against the monotonic one has stepped."""
@@ -54,12 +55,8 @@ class Service:
         self._pipeline, self._clock = gateway.pipeline, gateway.clock
         self._live = LiveBoard(gateway.catalogue.live)
         self._group = GroupCommit(gateway.pipeline, gateway.settings.poll.commit_s, self._live.note)
-        self._endpoints = endpoints_of(gateway.catalogue.modbus, gateway.settings.poll.timeout_s)
-        self.pollers = [
-            Poller(one, self._endpoints[one.site.host, one.site.port], self._clock, gateway.settings.poll)
-            for one in gateway.catalogue.modbus
-            if isinstance(one.site, DeviceSite)
-        ]
+        self._lines = lines_of(gateway.catalogue.modbus, gateway.settings.poll.timeout_s)
+        self.pollers = pollers_of(gateway.catalogue.modbus, self._lines, self._clock, gateway.settings.poll)
         self._random = random.Random()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
@@ -79,8 +76,8 @@ class Service:
                 task.result()
         finally:
             await end_tasks((ended, *tasks))
-            for endpoint in self._endpoints.values():
-                endpoint.close()
+            for line in self._lines.values():
+                line.close()
             await self._group.flush()
             for name in signals:
                 loop.remove_signal_handler(name)
@@ -96,6 +93,9 @@ class Service:
             ("sync", self._sync()),
             ("live", self._post_live()),
         ]
+        work.append(
+            ("devices", self._forever("devices", DEVICE_CHECK_S, DeviceWatch(self.pollers, self._gateway).look))
+        )
         work += [(f"poll-{poller.site.id}", poller.run(self._group.take, gate)) for poller in self.pollers]
         broker = self._gateway.settings.mqtt
         if broker is not None and self._gateway.catalogue.mqtt:

@@ -75,7 +75,10 @@ class PollSettings(Section):
     """How Modbus devices are read."""
 
     concurrency: int = Field(16, ge=1, le=1_000)
-    timeout_s: float = Field(2.0, gt=0, le=60)
+    timeout_s: float = Field(5.0, gt=0, le=60)
+    """How long a connection may take, and the longest an answer is waited for; profiles ask for less."""
+    stagger_s: float = Field(1.0, ge=0, le=60)
+    """The devices' polls are spread over so much time after each beat, at most over half a rhythm."""
     backoff_max_s: float = Field(60.0, gt=0, le=3_600)
     """Longest pause before a silent device is tried again."""
     commit_s: float = Field(0.5, gt=0, le=10)

@@ -27,14 +27,36 @@ def _checked_id(value: str) -> str:
     return value
 
 
+class LineSite(Section):
+    """One line that several instruments share, or that is not Modbus TCP; exactly one of the four places is given."""
+
+    id: str
+    tcp: str = ""
+    """`host:port` of devices that speak Modbus TCP themselves."""
+    tcp_gateway: str = ""
+    """`host:port` of a gateway that speaks Modbus TCP here and RTU to the devices behind it."""
+    rtu_over_tcp: str = ""
+    """`host:port` of a serial server that passes RTU frames through."""
+    serial: str = ""
+    """Serial port, such as `/dev/ttyUSB0`; eight data bits, as RTU wants."""
+    baud: int | None = Field(None, ge=300, le=921_600)
+    parity: Literal["none", "even", "odd"] | None = None
+    stop_bits: Literal[1, 2] | None = None
+
+    _id = field_validator("id")(_checked_id)
+
+
 class DeviceSite(Section):
-    """One instrument read over Modbus TCP."""
+    """One instrument read over Modbus."""
 
     id: str
     profile: str
     """Profile id, or the path of a profile file relative to the site file."""
-    host: str
+    host: str = ""
+    """Of a Modbus TCP device with a connection of its own; otherwise `line` says where it is."""
     port: int = Field(502, ge=1, le=65_535)
+    line: str = ""
+    """Id of a `[[line]]`."""
     unit: int = Field(1, ge=0, le=255)
     serial: str = ""
     certificate: str = ""
@@ -161,6 +183,7 @@ class ChannelSite(Section):
 class Site(Section):
     """Everything in the site file."""
 
+    line: tuple[LineSite, ...] = ()
     device: tuple[DeviceSite, ...] = ()
     mqtt: tuple[MqttSite, ...] = ()
     hj212: tuple[LoggerSite, ...] = ()
@@ -176,6 +199,7 @@ class Site(Section):
             *(logger.id for logger in self.hj212),
             *(source.id for source in self.import_),
         ]
+        _refuse_repeats([line.id for line in self.line], "line")
         _refuse_repeats(sources, "device")
         _refuse_repeats([channel.id for channel in self.channel], "channel")
         _refuse_repeats([logger.mn for logger in self.hj212], "MN")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from pymodbus.constants import ExcCodes
@@ -52,12 +53,14 @@ class ModbusDeviceSimulator:
         self.refused_requests = 0
         self._values = values
         self._clock = clock
+        self._identity = _identity(profile)
         self._last: dict[tuple[Table, int], int] = {}
         self._readable = _readable(profile)
 
     def words(self) -> dict[tuple[Table, int], int]:
         """Give every word the device would show now."""
-        fresh = encode_words(self.profile, self.dials.shown(self.profile, self._values(self._clock())))
+        values = {**self._identity, **self._values(self._clock())}
+        fresh = encode_words(self.profile, self.dials.shown(self.profile, values))
         if self.dials.torn:
             return self._tear(fresh)
         self._last = fresh
@@ -181,6 +184,15 @@ class _Units:
         self, device_id: int, func_code: int, address: int, values: list[int] | list[bool]
     ) -> ExcCodes:
         return ExcCodes.ILLEGAL_FUNCTION
+
+
+def _identity(profile: Profile) -> Values:
+    """Give what the described device shows of itself, so that it passes its profile's identity tests."""
+    return {
+        test.point: test.equals[0] if profile.points[test.point].is_text else Decimal(test.equals[0])
+        for test in profile.match
+        if test.point and test.equals
+    }
 
 
 def _old_half(point: Point) -> list[tuple[Table, int]]:

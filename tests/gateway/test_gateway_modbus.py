@@ -23,7 +23,8 @@ from evidence.reading import Flag
 from gateway.chain import own_statements
 from gateway.clock import SteppedClock
 from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceError, DeviceGoneError, MisuseError
-from gateway.modbus import ALLOWED_FUNCTIONS, ModbusEndpoint, WriteRefusedError
+from gateway.frame import WriteRefusedError
+from gateway.modbus import ModbusEndpoint
 from gateway.poller import Poller
 from gateway.probe import probe_device
 from gateway.reading_store import insert_readings
@@ -155,24 +156,26 @@ async def test_missing_device_is_gone() -> None:
 
 async def test_no_request_but_reads_can_leave(meter: Meter) -> None:
     await meter.read_energy()
-    client = meter.endpoint._client
-    assert client is not None
+    wire = meter.endpoint._wire
+    assert wire is not None
+    assert wire._client is not None
+    client, reads = wire._client, meter.device.reads
     writes = (
         lambda: client.write_coil(0, True, device_id=3),
         lambda: client.write_register(0, 1, device_id=3),
         lambda: client.write_coils(0, [True], device_id=3),
         lambda: client.write_registers(0, [1], device_id=3),
         lambda: client.mask_write_register(address=0, device_id=3),
-        lambda: client.readwrite_registers(read_address=0, write_address=0, values=[1], device_id=3),
+        lambda: client.readwrite_registers(read_count=1, address=0, values=[1], device_id=3),
         lambda: client.diag_restart_communication(True, device_id=3),
         lambda: client.read_fifo_queue(device_id=3),
         lambda: client.write_file_record([], device_id=3),
     )
     for write in writes:
         with pytest.raises(WriteRefusedError, match="is not a read"):
-            write()
-    assert meter.device.refused_requests == 0
-    assert {1, 2, 3, 4, 0x2B} == ALLOWED_FUNCTIONS
+            await write()
+    assert await meter.read_energy() == (0, 0, 0x0786, 0x42F2)
+    assert (meter.device.refused_requests, meter.device.reads) == (0, reads + 1)
     assert not [name for name in dir(meter.endpoint) if "write" in name]
 
 

@@ -48,7 +48,7 @@ IMPURE_CALLS = frozenset({"datetime.now", "datetime.utcnow", "datetime.today", "
 
 # Foreign libraries and the only files that may import them.
 ONE_FILE = {
-    "pymodbus": ("gateway/modbus.py", "cunzheng/"),
+    "pymodbus": ("gateway/wire.py", "cunzheng/"),
     "paho": ("gateway/mqtt.py", "cunzheng/"),
     "httpx": ("gateway/uplink.py",),
     "amqtt": ("cunzheng/",),

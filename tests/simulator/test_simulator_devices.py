@@ -42,9 +42,11 @@ class Rig:
 
 @asynccontextmanager
 async def rig(folder: Path, profile: str, parameters: str, points: tuple[str, ...]) -> AsyncIterator[Rig]:
-    text = (
-        f'[[device]]\nid = "d1"\nprofile = "{profile}"\nhost = "127.0.0.1"\nunit = 3\nparameters = {{{parameters}}}\n'
-    )
+    # A device without Modbus TCP stands behind a gateway that translates.
+    speaks_tcp = "tcp" in shipped()[profile].transport.protocols
+    where = 'host = "127.0.0.1"' if speaks_tcp else 'line = "l1"'
+    text = f'[[device]]\nid = "d1"\nprofile = "{profile}"\n{where}\nunit = 3\nparameters = {{{parameters}}}\n'
+    text += "" if speaks_tcp else '[[line]]\nid = "l1"\ntcp_gateway = "127.0.0.1:502"\n'
     text += "".join(f'[[channel]]\nid = "{point}"\ndevice = "d1"\npoint = "{point}"\n' for point in points)
     site = folder / "site.toml"
     site.write_text(text, "utf-8")
