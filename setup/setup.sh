@@ -47,6 +47,7 @@ apt_install() { # PACKAGE...: true when installed
 }
 
 has_mosquitto() { has mosquitto; }
+has_libmodbus() { [ -n "$(find /usr/lib /usr/local/lib -maxdepth 2 -name libmodbus.so.5 -print -quit 2>/dev/null)" ]; }
 has_openssl() { has openssl; }
 has_chromium() { has chromium || has chromium-browser; }
 has_postgresql() { ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || has initdb; }
@@ -64,6 +65,7 @@ trap 'rm -f "$log"' EXIT
 
 want has_mosquitto mosquitto "the demo uses its embedded MQTT broker, tests with a real broker fail"
 if [ "$purpose" = test ]; then
+    want has_libmodbus libmodbus5 "tests that read a Modbus server of another make fail"
     want has_openssl openssl "tests that check signatures with openssl fail"
     want has_chromium chromium "browser tests are skipped"
     want has_cjk_font fonts-noto-cjk "Chinese text in screenshots shows boxes"
