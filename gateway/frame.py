@@ -183,13 +183,15 @@ def _fault_of(data: bytes, request: Request) -> Strange | None:
 
 
 def _listen_rtu(buffer: bytes, request: Request) -> Heard:
+    # Some adapters echo what is sent; such an echo may look like the beginning of an answer.
+    is_echo = buffer.startswith(struct.pack(">BBHH", request.unit, request.function, request.address, request.count))
     damaged = False
     for start, length in _candidates(buffer, request):
         frame = buffer[start : start + 1 + length + _SUM]
         if len(frame) < 1 + length + _SUM:
             continue
         if int.from_bytes(frame[-_SUM:]) != modbus_crc(frame[:-_SUM]):
-            damaged = damaged or start == 0
+            damaged = damaged or (start == 0 and not is_echo)
             continue
         data = frame[1:-_SUM]
         if data[0] & EXCEPTION or _answer_length(data, request) == len(data):

@@ -176,6 +176,17 @@ def after_noise(device: OddDevice, asked: Asked) -> Steps:
     return [b"\x00\xff" + wrapped(asked, good(asked.data))]
 
 
+def after_its_echo(device: OddDevice, asked: Asked) -> Steps:
+    return [asked.frame, 0.01, wrapped(asked, good(asked.data))]
+
+
+async def test_echo_of_the_request_is_no_answer() -> None:
+    async with odd("rtu-over-tcp", after_its_echo, after_its_echo, manners=Manners(timeout_s=1)) as (_, unit):
+        # The echo of the second begins as its answer would: unit, function, and 4 bytes to come.
+        for start in (40, 0x0400):
+            assert await unit.read("holding", start, 2) == (start, start + 1)
+
+
 @pytest.mark.parametrize(
     ("kind", "act"),
     [

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from libmodbus_server import BUSY_AT, COUNT, START, UNIT, LibmodbusServer, null_modem
 
+from gateway.catalogue import load_catalogue
+from gateway.clock import RealClock
 from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceGoneError
 from gateway.line import LineAddress, Manners
 from gateway.modbus import ModbusLine, ModbusUnit
+from gateway.poller import lines_of, pollers_of
+from gateway.settings import PollSettings
 
 BAUD = 115_200
 SLOW = Manners(timeout_s=2)
@@ -57,6 +63,32 @@ async def test_busy_device_says_so(unit: ModbusUnit) -> None:
     assert busy.value.reason == "exception-06"
     assert await unit.read("holding", START, 1) == (START,)
     assert unit.counts.exceptions == {6: 1}
+
+
+async def test_site_with_a_serial_line_is_polled(tmp_path: Path) -> None:
+    profile = (
+        "profile: rig\nversion: 1\nvendor: Rig\nmodel: Rig\nname: {zh: 测试仪表, en: Rig}\ntrust: documented\n"
+        "sources: [test]\naddress_base: wire0\ntransport: {protocols: [rtu], pause_ms: 5}\n"
+        "defaults: {table: holding, type: uint16}\npoints:\n"
+        "  level: {address: 150, unit: '1', role: rate, name: {zh: 点, en: p}}\n"
+        "vectors: [{words: {150: '0000'}, expect: {level: '0'}}]\n"
+    )
+    (tmp_path / "rig.yaml").write_text(profile, "utf-8")
+    with LibmodbusServer().rtu(BAUD) as name:
+        (tmp_path / "site.toml").write_text(
+            f'[[line]]\nid = "bus"\nserial = "{name}"\nbaud = {BAUD}\nparity = "none"\nstop_bits = 1\n'
+            f'[[device]]\nid = "d"\nprofile = "rig.yaml"\nline = "bus"\nunit = {UNIT}\n'
+            '[[channel]]\nid = "LEVEL"\ndevice = "d"\npoint = "level"\n',
+            "utf-8",
+        )
+        instruments = load_catalogue(tmp_path / "site.toml").modbus
+        lines = lines_of(instruments, 2)
+        (poller,) = pollers_of(instruments, lines, RealClock(), PollSettings())
+        for _ in range(2):
+            (reading,) = await poller.poll()
+            assert (reading.channel, reading.value, reading.is_valid) == ("LEVEL", Decimal(150), True)
+        for line in lines.values():
+            line.close()
 
 
 async def test_unit_that_is_not_on_the_line_keeps_silent_and_its_neighbour_answers() -> None:
