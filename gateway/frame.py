@@ -36,6 +36,8 @@ _HEADER: Final = 6
 _READ_PDU: Final = 5
 _IDENTIFICATION_PDU: Final = 4
 _IDENTIFICATION_HEAD: Final = 7
+_SHORTEST_ANSWER: Final = 5
+"""Bytes of an exception on an RTU line; other answers have as many more as their byte count says."""
 _MORE_FOLLOW: Final = 0xFF
 _SUM: Final = 2
 
@@ -125,11 +127,15 @@ def left_over(buffer: bytes, request: Request) -> Strange | None:
     """
     if not buffer:
         return None
-    for start in range(min(len(buffer), _HEADER)):
-        for end in range(start + 5, len(buffer) + 1):
-            if int.from_bytes(buffer[end - _SUM : end]) == modbus_crc(buffer[start : end - _SUM]):
-                ours = buffer[start] == request.unit and buffer[start + 1] & ~EXCEPTION == request.function
-                return Strange.LENGTH if ours else Strange.MISMATCH
+    for start in range(len(buffer) - _SHORTEST_ANSWER + 1):
+        # As long as an exception, as the byte count says, or all there is.
+        for end in (start + _SHORTEST_ANSWER, start + _SHORTEST_ANSWER + buffer[start + 2], len(buffer)):
+            if end > len(buffer) or int.from_bytes(buffer[end - _SUM : end]) != modbus_crc(buffer[start : end - _SUM]):
+                continue
+            ours = buffer[start] == request.unit and buffer[start + 1] & ~EXCEPTION == request.function
+            return Strange.LENGTH if ours else Strange.MISMATCH
+        if start > _HEADER:
+            break
     return Strange.CHECKSUM
 
 

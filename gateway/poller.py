@@ -1,9 +1,9 @@
 """Read every Modbus device at its own rhythm; a device that fails gives marked readings, never a crash.
 
-One task per device, one line for all that share it, a limit on how many read at once that a silent device does not
-count against. A silent device backs off with jitter and disturbs nobody; one that is not what its profile describes
-gives readings marked as such. All blocks of a poll are decoded together, because a value may need a state or a scale
-from another block. The time of a reading is taken when its own answer arrives.
+One task per device, one line for all that share it, a limit on how many read at once; a line that is shared has its
+own limit, and a silent device counts against none. A silent device backs off with jitter and disturbs nobody; one that
+is not what its profile describes gives readings marked as such. All blocks of a poll are decoded together, because a
+value may need a state or a scale from another block. The time of a reading is taken when its own answer arrives.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ WRONG_DEVICE = "wrong-device"
 ILLEGAL_ADDRESS = "exception-02"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NOBODY_THERE = frozenset({"timeout", "exception-05", "exception-06", "exception-0a", "exception-0b"})
+_NOBODY_THERE = frozenset(
+    {"timeout", "connection-lost", "exception-05", "exception-06", "exception-0a", "exception-0b"}
+)
 """After these the other requests of a poll would only wait as long, or press a device that asked for patience."""
 _REFUSED_LONGEST = 10
 """A refused request is asked again at the latest after so many times the longest back-off."""
@@ -154,8 +156,9 @@ class Poller:
         loop = asyncio.get_running_loop()
         await self._clock.sleep(self._phase_s)
         while True:
-            # Who waits for an answer that does not come must not keep others from asking.
-            passing: AbstractAsyncContextManager[None] = nullcontext() if self.state.failures else gate
+            # Who waits for an answer that does not come, or for a turn on a line, must not keep others from asking.
+            is_free = self.state.failures or self.endpoint.is_shared
+            passing: AbstractAsyncContextManager[None] = nullcontext() if is_free else gate
             due = loop.time()
             async with passing:
                 readings = await self._poll_surely(due)

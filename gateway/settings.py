@@ -75,6 +75,7 @@ class PollSettings(Section):
     """How Modbus devices are read."""
 
     concurrency: int = Field(16, ge=1, le=1_000)
+    """Devices with a line of their own that are read at the same time; a shared line reads one device at a time."""
     timeout_s: float = Field(5.0, gt=0, le=60)
     """How long a connection may take, and the longest an answer is waited for; profiles ask for less."""
     stagger_s: float = Field(1.0, ge=0, le=60)

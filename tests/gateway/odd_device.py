@@ -47,7 +47,7 @@ def wrapped(asked: Asked, data: bytes, *, unit: int | None = None, transaction: 
 
 
 Act = Callable[["OddDevice", Asked], Sequence[bytes | float | None]]
-"""What to do on a request: bytes to send, seconds to wait, None to close the connection."""
+"""What to do on a request: bytes to send (none at all: send nothing ever more), seconds to wait, None to hang up."""
 
 
 def answer(device: OddDevice, asked: Asked) -> Sequence[bytes | float | None]:
@@ -94,6 +94,8 @@ class OddDevice:
                         return
                     if isinstance(step, float):
                         await asyncio.sleep(step)
+                    elif not step:
+                        writer.write_eof()
                     else:
                         writer.write(step)
                         await writer.drain()

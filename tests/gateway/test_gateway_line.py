@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import random
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -89,6 +90,10 @@ def half_a_frame_then_hang_up(device: OddDevice, asked: Asked) -> Steps:
     return [wrapped(asked, good(asked.data))[:5], None]
 
 
+def half_close(device: OddDevice, asked: Asked) -> Steps:
+    return [b""]  # the device stops sending and goes on reading
+
+
 # -- what was asked is what is taken ------------------------------------------------------------------------
 
 
@@ -104,6 +109,7 @@ def half_a_frame_then_hang_up(device: OddDevice, asked: Asked) -> Steps:
         (noise, "answer-mismatch", "answer-checksum"),
         (hang_up, "connection-lost", "connection-lost"),
         (half_a_frame_then_hang_up, "connection-lost", "connection-lost"),
+        (half_close, "connection-lost", "connection-lost"),
     ],
     ids=lambda one: getattr(one, "__name__", str(one)),
 )
@@ -120,6 +126,31 @@ async def test_wrong_answer_is_never_taken_and_the_next_one_is_its_own(
         assert wrong.value.reason == (on_tcp if kind == "tcp" else on_rtu)
         assert await unit.read("holding", 300, 2) == (300, 301)
         assert await unit.read("holding", 400, 2) == (400, 401)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_whatever_a_device_does_no_value_is_another_requests(kind: LineKind, rng: random.Random) -> None:
+    def a_little_late(device: OddDevice, asked: Asked) -> Steps:
+        return [0.06, wrapped(asked, good(asked.data))]
+
+    acts = [answer, a_little_late, silent, other_unit, other_function, too_short, noise, hang_up, half_close, twice]
+    acts += [with_an_echo_of_another, half_a_frame_then_hang_up, count_that_lies]
+    acts += [damaged] if kind != "tcp" else []  # over TCP nothing but TCP itself protects the words
+    async with odd(kind, *rng.choices(acts, k=40), manners=Manners(timeout_s=0.04, retries=1)) as (device, unit):
+        other = unit.line.unit(8, Manners(timeout_s=0.04))
+        taken = 0
+        while device.script:
+            asked, start = rng.choice([unit, other]), rng.randrange(60_000)
+            try:
+                words = await asked.read("holding", start, 3)
+            except (DeviceBusyError, DeviceGoneError):
+                continue
+            assert words == (start, start + 1, start + 2)
+            taken += 1
+        assert taken
+        counts = (unit.counts, other.counts)
+        assert sum(one.answers for one in counts) == taken
+        assert all(sum(getattr(one, name) for one in counts) for name in ("timeouts", "lost", "mismatches"))
 
 
 async def test_damaged_answer_on_an_rtu_line_is_counted_and_asked_again() -> None:

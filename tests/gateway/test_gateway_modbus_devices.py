@@ -11,7 +11,7 @@ import pytest
 from conftest import Plant
 from odd_device import Asked, OddDevice, good, wrapped
 
-from evidence.reading import Flag
+from evidence.reading import Flag, Reading
 from gateway.catalogue import load_catalogue
 from gateway.clock import RealClock
 from gateway.device_watch import problems_of
@@ -270,9 +270,9 @@ async def test_dead_unit_backs_off_and_the_live_ones_keep_their_rhythm(tmp_path:
         line, made = pollers(site, device.port, PollSettings(backoff_max_s=10, stagger_s=0))
         got: dict[str, list[bool]] = {"d1.p0": [], "d2.p0": [], "d3.p0": []}
 
-        async def sink(readings: Sequence[object]) -> None:
+        async def sink(readings: Sequence[Reading]) -> None:
             for one in readings:
-                got[one.channel].append(one.is_valid)  # type: ignore[attr-defined]
+                got[one.channel].append(one.is_valid)
 
         gate = asyncio.Semaphore(1)
         tasks = [asyncio.create_task(poller.run(sink, gate)) for poller in made]
@@ -289,6 +289,38 @@ async def test_dead_unit_backs_off_and_the_live_ones_keep_their_rhythm(tmp_path:
         assert len(got["d2.p0"]) <= 4
         assert made[1].report().timeouts == len(got["d2.p0"])
         line.close()
+
+
+async def test_slow_line_keeps_no_other_line_waiting(tmp_path: Path) -> None:
+    def slowly(device: OddDevice, asked: Asked) -> Sequence[bytes | float | None]:
+        return [0.06, wrapped(asked, good(asked.data))]
+
+    async with OddDevice("rtu", [slowly] * 1000) as slow, OddDevice("tcp") as quick:
+        site = written(tmp_path, units=range(1, 6), points=1, poll_s=0.05)
+        text = site.read_text("utf-8").replace('line = "bus"', f'host = "127.0.0.1"\nport = {quick.port}', 1)
+        site.write_text(text.replace("127.0.0.1:4001", f"127.0.0.1:{slow.port}"), "utf-8")
+        rig = tmp_path / "rig.yaml"
+        rig.write_text(rig.read_text("utf-8").replace("rtu, rtu-over-tcp", "tcp, rtu-over-tcp"), "utf-8")
+        instruments = load_catalogue(site).modbus
+        lines = lines_of(instruments, 1)
+        got: list[str] = []
+
+        async def sink(readings: Sequence[Reading]) -> None:
+            got.extend(one.channel for one in readings if one.is_valid)
+
+        gate = asyncio.Semaphore(1)
+        made = pollers_of(instruments, lines, RealClock(), PollSettings(stagger_s=0))
+        tasks = [asyncio.create_task(poller.run(sink, gate)) for poller in made]
+        async with asyncio.timeout(10):
+            while got.count("d1.p0") < 20:
+                await asyncio.sleep(0.02)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        # Four devices wait for one another on the slow line: each comes once while the quick one comes several times.
+        assert 0 < got.count("d2.p0") < 10
+        for line in lines.values():
+            line.close()
 
 
 async def test_polls_of_a_site_begin_one_after_another(tmp_path: Path) -> None:
