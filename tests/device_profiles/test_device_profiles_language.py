@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from device_profiles import ProfileError, load_text, schema
+from device_profiles import ProfileError, load_text, mismatches, schema
 
 GOOD = """\
 profile: test-meter
@@ -40,6 +40,13 @@ vectors:
     expect: {value: 7}
 """
 BROKEN = {
+    "identification object that is none": ("point: model, eq", "identification: serial, eq", "match.0.identification"),
+    "identification and point": ("{point: model,", "{point: model, identification: vendor,", "m.yaml:12: match.0"),
+    "identification in a range": (
+        "point: model, equals: 5",
+        "identification: vendor, lowest: '1'",
+        "m.yaml:12: match.0",
+    ),
     "unknown point in a rule": ("live == 0", "alive == 0", "m.yaml:23: quality.rules.0.when: there is no point alive"),
     "condition that is none": ("live == 0", "live = 0", "quality.rules.0.when: the condition is wrong"),
     "rule without reason": (
@@ -172,3 +179,17 @@ def test_repeat_with_a_taken_name_is_refused() -> None:
 def test_schema_names_every_key_for_an_editor() -> None:
     keys = schema()["$defs"]["modbus_point"]["properties"]
     assert {"parts", "scale_from", "unit_from", "order_from", "only_if", "clock", "percent_of"} <= set(keys)
+
+
+def test_device_identification_is_an_identity_test_without_a_point() -> None:
+    test = "identification: product, equals: [PM5560, PM5563], otherwise: warn"
+    meter = load_text(GOOD.replace("point: model, equals: 5, otherwise: refuse", test), "m.yaml")
+    assert mismatches(meter, {}, {0: "Schneider", 1: "PM5563"}) == ()
+    (wrong,) = mismatches(meter, {}, {0: "PM5560"})
+    assert (wrong.point, wrong.wanted, wrong.came, wrong.refuses) == ("product", "PM5560 / PM5563", "", False)
+
+
+def test_idle_connection_is_kept_unless_the_profile_says_otherwise() -> None:
+    assert load_text(GOOD, "m.yaml").transport.idle_close_ms == 0
+    text = GOOD.replace("points:", "transport: {idle_close_ms: 5000}\npoints:", 1)
+    assert load_text(text, "m.yaml").transport.idle_close_ms == 5000

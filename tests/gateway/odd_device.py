@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from device_profiles.hj212.crc import modbus_crc
@@ -73,6 +74,7 @@ class OddDevice:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
+        await asyncio.sleep(0)  # a connection made this moment has its task now
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -103,6 +105,8 @@ class OddDevice:
             pass
         finally:
             writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
             self._tasks.discard(task)
 
     async def _request(self, reader: asyncio.StreamReader) -> Asked:

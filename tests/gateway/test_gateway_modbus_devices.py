@@ -285,8 +285,10 @@ async def test_dead_unit_backs_off_and_the_live_ones_keep_their_rhythm(tmp_path:
         assert all(got["d1.p0"])
         assert all(got["d3.p0"])
         assert not any(got["d2.p0"])
-        # It had failed twice before the long pauses began; a tenth of the line at most is left to it.
-        assert len(got["d2.p0"]) <= 4
+        # Nine tenths of the line, or more, are left to the others.
+        dead = made[1]
+        assert dead.next_pause() >= 0.75 * 9 * line.silence_costs_s(dead._unit.manners)
+        assert len(got["d2.p0"]) < 15
         assert made[1].report().timeouts == len(got["d2.p0"])
         line.close()
 
@@ -317,8 +319,8 @@ async def test_slow_line_keeps_no_other_line_waiting(tmp_path: Path) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        # Four devices wait for one another on the slow line: each comes once while the quick one comes several times.
-        assert 0 < got.count("d2.p0") < 10
+        # Four devices wait for one another on the slow line while the quick one keeps its own rhythm.
+        assert 0 < got.count("d2.p0") < got.count("d1.p0")
         for line in lines.values():
             line.close()
 
