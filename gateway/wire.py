@@ -235,10 +235,6 @@ class Wire:
         """Leave the request that was asked last; its answer is thrown away if it still comes."""
         self._ear.give_up()
 
-    def forget(self) -> None:
-        """Expect no answer any more, late or not."""
-        self._ear.forget()
-
     async def quiet(self, late_until: float) -> None:
         """Wait until nothing old can come any more: for the late answer, at most until then (the loop's clock)."""
         loop = asyncio.get_running_loop()
