@@ -314,15 +314,20 @@ async def test_january_of_the_mill_read_over_modbus_is_exact(make_plant: Callabl
 
 
 async def test_broken_answer_is_a_device_error_and_no_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    ended = asyncio.Event()
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while asked := await reader.read(300):
             writer.write(asked[:4] + bytes([0, 4]) + asked[6:8] + bytes([4, 0]))
         writer.close()
+        await writer.wait_closed()
+        ended.set()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     endpoint = ModbusEndpoint("127.0.0.1", server.sockets[0].getsockname()[1], timeout_s=0.5)
     with pytest.raises(DeviceError):
         await endpoint.read("input", 0, 2, 1)
     endpoint.close()
+    await ended.wait()
     server.close()
     assert "Traceback" not in caplog.text
