@@ -1,10 +1,10 @@
-"""Derived channels: flow and CO2 mass of a stack, computed minute by minute from readings of the same minute.
+"""Derived channels: flow, CO2 mass and others of a stack, computed minute by minute from readings of the same minute.
 
-    velocity, temperature, pressures, moisture, CO2 ─▶ minute values ─▶ combined flag ─▶ flow, mass rate (`derived`)
+    velocity, temperature, pressures, moisture, CO2 ─▶ minute values ─▶ combined flag ─▶ one figure (`derived`)
 
-A named rule says which channel plays which part and on which basis the analyser measures. The parts of one minute
-must all be valid; otherwise the derived reading has no number and the flag that the rule ranks first. A part above its
-range (T) makes the result a lower bound. Derived readings are a cross-check; nothing in accounting takes them.
+A rule says which channel plays which part, with which constants and basis. The parts of one minute must all be valid;
+otherwise the derived reading has no number and the flag that the rule ranks first. A part above its range (T) makes
+the result a lower bound. Derived readings are a cross-check; nothing in accounting takes them.
 """
 
 from __future__ import annotations
@@ -13,20 +13,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from fractions import Fraction
+from typing import Any
 
-from accounting.cems import Basis, Share, co2_mass, dry_standard_flow, gas, percent, share_of
+from accounting.cems import Basis
+from accounting.cems_cases import BAROMETER_PA, NEEDS, QUANTITIES, UNITS, Case, Needs, Part, computed
 from accounting.cems_rules import CemsRules
 from accounting.errors import AccountingError
 from accounting.exact import half_up
 from accounting.substitution import HourFigure, HourState
 from evidence.channel import Channel, ChannelKind
+from evidence.encoding import decimal_text
 from evidence.hours import HourState as Judged
 from evidence.hours import HourValue
 from evidence.judge_rules import RuleSet
 from evidence.minutes import MINUTE, MinuteValue, minute_values
-from evidence.reading import Flag, Reading
+from evidence.reading import Flag, Leaf, Reading
+from evidence.stack import Derivation
 
 PLACES = 6
 """Decimals of a derived reading."""
@@ -42,101 +45,140 @@ FLAG_ORDER = (
 """Which flag a derived reading gets when its parts have several."""
 
 
-class Part(StrEnum):
-    """What a channel contributes."""
-
-    VELOCITY = "velocity"
-    TEMPERATURE = "temperature"
-    GAUGE = "gauge"
-    BAROMETER = "barometer"
-    MOISTURE = "moisture"
-    CO2 = "co2"
-
-
-UNITS: Mapping[Part, Mapping[str, Decimal]] = {
-    Part.VELOCITY: {"m/s": Decimal(1)},
-    Part.TEMPERATURE: {"degC": Decimal(1)},
-    Part.GAUGE: {"Pa": Decimal(1), "kPa": Decimal(1000)},
-    Part.BAROMETER: {"Pa": Decimal(1), "kPa": Decimal(1000)},
-    Part.MOISTURE: {"%": Decimal("0.01"), "1": Decimal(1)},
-    Part.CO2: {"%": Decimal(1), "mg/m3": Decimal(1)},
-}
-"""Units a part may have, and the factor to the one the formulas use; CO2 keeps its own."""
-QUANTITIES: Mapping[Part, str] = {
-    Part.VELOCITY: "stack_velocity",
-    Part.MOISTURE: "moisture",
-    Part.CO2: "co2_concentration",
-}
-
-
 class DerivedError(AccountingError):
-    """The rule of a derived channel does not fit its parts."""
+    """The rule of a derived channel does not fit its parts; ``member`` is the key that is wrong."""
+
+    def __init__(self, member: str, en: str, zh: str) -> None:
+        super().__init__(en, zh)
+        self.member = member
 
 
 @dataclass(frozen=True)
-class StackRule:
-    """A named rule: which channel plays which part, cross-section in m2, and the basis of the CO2 analyser.
+class DerivedRule:
+    """One derived channel: the case, which channel plays which part, constants in the units of their names, basis.
 
-    ``velocity_coefficient`` is Kv of the velocity field. The barometer is a channel or a constant in Pa, never assumed.
+    ``rules_name`` names the rule set (id, version, hash) for the `config` event.
+
+    Raises:
+        DerivedError: a part or constant is missing, too much, or of another unit than the formulas take.
     """
 
     name: str
+    case: Case
     channels: Mapping[Part, Channel]
-    area: Decimal
-    co2_basis: Basis
-    flow_channel: str
-    mass_channel: str
-    velocity_coefficient: Decimal = Decimal(1)
-    barometer: Decimal | None = None
+    constants: Mapping[str, Decimal]
+    rules_name: Mapping[str, Any]
+    basis: Basis = Basis.DRY
+    subject: str | None = None
 
     def __post_init__(self) -> None:
-        wanted = set(Part) - ({Part.BAROMETER} if self.barometer is not None else set())
-        if self.channels.keys() != wanted:
-            odd = ", ".join(sorted(self.channels.keys() ^ wanted))
+        self._check_parts()
+        self._check_constants()
+
+    def _check_parts(self) -> None:
+        wanted = set(self.needs.parts) - ({Part.BAROMETER} if BAROMETER_PA in self.constants else set())
+        for part in sorted(wanted ^ self.channels.keys()):
+            if part in wanted:
+                both = "; or the constant barometer_pa" if part is Part.BAROMETER else ""
+                zh = "；或常数 barometer_pa" if both else ""
+                raise DerivedError(f"inputs.{part}", f"{self.case} needs it{both}", f"{self.case} 需要它{zh}")
             raise DerivedError(
-                f"rule {self.name}: {odd} must be given exactly once", f"规则 {self.name}：{odd} 必须且只能给出一次"
+                f"inputs.{part}", f"{self.case} does not take it; remove it", f"{self.case} 不用，请删除"
             )
         for part, channel in self.channels.items():
             if channel.unit not in UNITS[part] or channel.kind is not ChannelKind.VALUE:
                 units = ", ".join(UNITS[part])
                 raise DerivedError(
-                    f"rule {self.name}: {part} is a value in {units}, not {channel.kind} in {channel.unit}",
-                    f"规则 {self.name}：{part} 应为瞬时量，单位 {units}，不能是 {channel.unit} 的 {channel.kind}",
+                    f"inputs.{part}",
+                    f"{channel.id} must be a value in {units}, not {channel.kind} in {channel.unit}",
+                    f"{channel.id} 应为瞬时量，单位 {units}，不能是 {channel.unit} 的 {channel.kind}",
+                )
+            if channel.poll > MINUTE:
+                every = f"{channel.poll.total_seconds():g}"
+                raise DerivedError(
+                    f"inputs.{part}",
+                    f"{channel.id} is read every {every} s; a part is read at least once a minute",
+                    f"{channel.id} 每 {every} 秒采集一次；各输入至少每分钟采集一次",
                 )
 
-    def derived_channels(self) -> tuple[Channel, Channel]:
-        """Return the channels that the rule feeds: dry standard flow in Nm3/h and CO2 in t/h."""
-        source = self.channels[Part.CO2]
-
-        def made(name: str, unit: str, param: str) -> Channel:
-            return Channel(
-                name, unit, ChannelKind.DERIVED, MINUTE, source.device, source.via, param=param, subject=source.subject
+    def _check_constants(self) -> None:
+        for name in sorted(self.needs.constants - self.constants.keys()):
+            raise DerivedError(f"constants.{name}", f"{self.case} needs it", f"{self.case} 需要它")
+        for name in sorted(self.constants.keys() - self.needs.constants - self.needs.optional):
+            known = ", ".join(sorted(self.needs.constants | self.needs.optional)) or "-"
+            raise DerivedError(
+                f"constants.{name}",
+                f"{self.case} has no such constant; it takes: {known}",
+                f"{self.case} 没有这个常数；可用: {known}",
             )
+        for name, value in self.constants.items():
+            if value <= 0:
+                raise DerivedError(f"constants.{name}", "give a number above 0", "应大于 0")
 
-        return made(self.flow_channel, "Nm3/h", "cems_flow"), made(self.mass_channel, "t/h", "cems_co2")
+    @property
+    def needs(self) -> Needs:
+        """What the case asks for."""
+        return NEEDS[self.case]
+
+    def channel(self) -> Channel:
+        """Return the channel that the rule feeds, without a parameter of accounting."""
+        source = self.channels[next(iter(reversed(self.needs.parts)))]
+        inputs = {part.value: one.id for part, one in sorted(self.channels.items())}
+        basis = self.basis.value if self.needs.has_basis else ""
+        derivation = Derivation(self.case.value, inputs, dict(sorted(self.constants.items())), self.rules_name, basis)
+        return Channel(
+            self.name,
+            self.needs.unit,
+            ChannelKind.DERIVED,
+            MINUTE,
+            source.device,
+            "derived",
+            subject=self.subject or source.subject,
+            derived=derivation,
+        )
+
+
+def rule_of(channel: Channel, channels: Mapping[str, Channel]) -> DerivedRule:
+    """Read the rule back from a declared channel and those it is computed from: what a recomputation begins with.
+
+    Raises:
+        DerivedError: the declaration does not fit its parts.
+        KeyError: a part's channel was not declared.
+    """
+    said = channel.derived
+    if said is None or said.rule not in set(Case):
+        raise DerivedError("rule", f"{channel.id} has no rule known here", f"{channel.id} 没有已知的计算规则")
+    parts = {Part(part): channels[name] for part, name in said.inputs.items()}
+    basis = Basis(said.basis) if said.basis else Basis.DRY
+    return DerivedRule(channel.id, Case(said.rule), parts, said.constants, said.rules, basis, channel.subject)
 
 
 def derive(
-    rule: StackRule, readings: Mapping[str, Sequence[Reading]], rules: CemsRules, checks: RuleSet, received: datetime
+    rule: DerivedRule,
+    readings: Mapping[str, Sequence[Reading | Leaf]],
+    rules: CemsRules,
+    checks: Mapping[str, RuleSet],
+    received: datetime,
 ) -> list[Reading]:
-    """Return the derived readings of every minute that has any reading: flow and mass, in order of time.
+    """Return the derived reading of every minute that has any reading of a part, in order of time.
 
-    ``readings`` are judged ones by channel. Whoever has the same readings computes the same.
+    ``readings`` are judged ones by channel, ``checks`` the quality rules of each channel (for the validity of its
+    minutes). Whoever has the same readings computes the same.
     """
     minutes = {
         part: {
             one.start: one
             for one in minute_values(
-                readings.get(channel.id, ()), channel.poll, checks, quantity=QUANTITIES.get(part, "")
+                readings.get(channel.id, ()), channel.poll, checks[channel.id], quantity=QUANTITIES.get(part, "")
             )
         }
         for part, channel in rule.channels.items()
     }
     starts = sorted({start for found in minutes.values() for start in found})
-    derived = []
-    for start in starts:
-        derived += _of_minute(rule, start, {part: found.get(start) for part, found in minutes.items()}, rules, received)
-    return derived
+    return [
+        _of_minute(rule, start, {part: found.get(start) for part, found in minutes.items()}, rules, received)
+        for start in starts
+    ]
 
 
 def combined_flag(minutes: Mapping[Part, MinuteValue | None]) -> tuple[Flag, str]:
@@ -160,52 +202,26 @@ def combined_flag(minutes: Mapping[Part, MinuteValue | None]) -> tuple[Flag, str
 
 
 def _of_minute(
-    rule: StackRule,
+    rule: DerivedRule,
     start: datetime,
     minutes: Mapping[Part, MinuteValue | None],
     rules: CemsRules,
     received: datetime,
-) -> list[Reading]:
+) -> Reading:
     flag, causes = combined_flag(minutes)
-    reason = f"{rule.name}: {flag} of {causes}" if causes else rule.name
-    flow = mass = None
+    reason = f"{rule.case}: {flag} of {causes}" if causes else rule.case.value
+    figure: Decimal | None = None
     means = {
         part: one.mean for part, one in minutes.items() if one is not None and one.is_valid and one.mean is not None
     }
     if means.keys() == rule.channels.keys() and flag in (Flag.NORMAL, Flag.OVER_RANGE):
+        units = {part: channel.unit for part, channel in rule.channels.items()}
         try:
-            flow, mass = _computed(rule, means, rules)
+            figure = half_up(computed(rule.case, means, units, rule.constants, rule.basis, rules), PLACES)
         except AccountingError as error:
-            flag, reason = Flag.FAULT, f"{rule.name}: {error}"
-    return [
-        Reading(name, start, value, unit, flag, received, reason)
-        for name, value, unit in ((rule.flow_channel, flow, "Nm3/h"), (rule.mass_channel, mass, "t/h"))
-    ]
-
-
-def _computed(rule: StackRule, means: Mapping[Part, Decimal], rules: CemsRules) -> tuple[Decimal, Decimal]:
-    said = {
-        part: value * UNITS[part][rule.channels[part].unit] for part, value in means.items() if part is not Part.CO2
-    }
-    inside = gas(
-        temperature=said[Part.TEMPERATURE],
-        gauge=said[Part.GAUGE],
-        barometer=said[Part.BAROMETER] if rule.barometer is None else rule.barometer,
-        moisture=said[Part.MOISTURE],
-    )
-    flow = dry_standard_flow(
-        velocity=said[Part.VELOCITY] * rule.velocity_coefficient, area=rule.area, gas=inside, t0=rules.t0
-    )
-    share = _share(rule, means[Part.CO2], rules)
-    dry = share if share.basis is Basis.DRY else share.to_dry(inside)
-    mass = co2_mass(flow, dry, rho=rules.rho)
-    return half_up(flow.value, PLACES), half_up(mass, PLACES)
-
-
-def _share(rule: StackRule, co2: Decimal, rules: CemsRules) -> Share:
-    if rule.channels[Part.CO2].unit == "%":
-        return percent(co2, rule.co2_basis)
-    return share_of(co2, rules.rho, rule.co2_basis)
+            flag, reason = Flag.FAULT, f"{rule.case}: {error}"
+    raw = " ".join(f"{part}={decimal_text(half_up(mean, PLACES))}" for part, mean in sorted(means.items()))
+    return Reading(rule.name, start, figure, rule.needs.unit, flag, received, reason, raw)
 
 
 def figure_of(hour: HourValue, *, good_until: datetime | None = None) -> HourFigure:

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from accounting.documents import Closed, Id, Name, Number, Text, read_document, refusal
 from accounting.errors import ParameterError
 from accounting.parameter_set import Factor, Mark, Ratio
+from evidence.encoding import sha256_hex
 
 DEFAULT = "cn-hj75"
 Method = Literal["maximum", "neighbours", "percentile-or-neighbours", "mean-and-deviation", "potential", "none"]
@@ -162,6 +163,17 @@ def rules_bytes(name: str) -> bytes:
         known = ", ".join(packaged_rules())
         raise ParameterError(f"unknown rule set {name!r}: known are {known}", f"未知规则集“{name}”：现有 {known}")
     return (files("accounting") / "rule_sets" / f"{name}.json").read_bytes()
+
+
+def rules_name(name: str = DEFAULT) -> dict[str, str]:
+    """Name a packaged rule set as a `config` event does: id, version, digest of its bytes.
+
+    Raises:
+        ParameterError: no such set.
+    """
+    data = rules_bytes(name)
+    rules = read_rules(data, f"{name}.json")
+    return {"id": rules.id, "version": rules.version, "hash": sha256_hex(data)}
 
 
 def read_rules(data: bytes, file: str = "cems_rules.json") -> CemsRules:

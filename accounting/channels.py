@@ -85,18 +85,19 @@ class _Tally:
 
 def channel_months(covered: Covered, events: Iterable[Statement], month: Month) -> list[ChannelMonth]:
     """Add up the covered segments by gateway and channel, in that order."""
-    declared = _configs(events)
+    declared = configs_by_channel(events)
     tallies: dict[tuple[str, str], _Tally] = {}
     for segment in covered.segments:
         payload = segment.payload
         for hour, entry in month_entries(segment, month):
             tally = tallies.setdefault((payload["gw"], entry["id"]), _Tally())
-            config = _config_at(declared.get((payload["gw"], payload["epoch"], entry["id"]), []), payload["seq"])
+            config = config_at(declared.get((payload["gw"], payload["epoch"], entry["id"]), []), payload["seq"])
             _count(tally, hour, entry, config)
     return [_finished(gw, name, tally, month) for (gw, name), tally in sorted(tallies.items())]
 
 
-def _configs(events: Iterable[Statement]) -> dict[tuple[str, int, str], list[tuple[int, Mapping[str, Any]]]]:
+def configs_by_channel(events: Iterable[Statement]) -> dict[tuple[str, int, str], list[tuple[int, Mapping[str, Any]]]]:
+    """Return the declarations of each channel of each gateway and epoch, with their numbers, in order."""
     found: dict[tuple[str, int, str], list[tuple[int, Mapping[str, Any]]]] = {}
     for event in events:
         payload = event.payload
@@ -108,7 +109,8 @@ def _configs(events: Iterable[Statement]) -> dict[tuple[str, int, str], list[tup
     return found
 
 
-def _config_at(configs: list[tuple[int, Mapping[str, Any]]], seq: int) -> Mapping[str, Any]:
+def config_at(configs: list[tuple[int, Mapping[str, Any]]], seq: int) -> Mapping[str, Any]:
+    """Return the declaration that stood when a statement of this number was signed; empty where there was none."""
     latest: Mapping[str, Any] = {}
     for declared, data in configs:
         if declared < seq:

@@ -32,6 +32,10 @@ class IssueCode(StrEnum):
     NOT_IN_FORCE = "NOT_IN_FORCE"
     SEGMENT_MISSING = "SEGMENT_MISSING"
     SUPPLEMENT = "SUPPLEMENT"
+    QUALITY_ERROR = "QUALITY_ERROR"
+    """A finding of severity E: the month is not declared without a written reason."""
+    QUALITY_REMARK = "QUALITY_REMARK"
+    QUALITY_UNKNOWN = "QUALITY_UNKNOWN"
 
 
 @dataclass(frozen=True, order=True)

@@ -25,6 +25,8 @@ from accounting.parameter_set import ParameterSet, read_parameters
 from accounting.period import Month, month_of
 from accounting.plan import check_against, read_plan, zone_of
 from accounting.quantities import quantity_of
+from accounting.stack_checks import found_counts, fuel_hours, quality_issues, stack_findings
+from accounting.stack_hours import stack_channels
 from evidence.encoding import jcs, parse_time, sha256_hex
 from evidence.errors import EvidenceError
 from evidence.statement import Statement
@@ -67,11 +69,14 @@ def compose(
     quantities = [quantity_of(item, channels, ledgers) for item in master.items]
     results = results_of(master, values, quantities, ledgers)
     auxiliary = auxiliary_of(values, quantities, month)
+    stacks = stack_channels(covered, kinds["event"], month)
+    findings = stack_findings(stacks, month, fuel_hours(covered, month, master.fuel_channels)) if stacks else []
     issues = [
         *hole_issues(covered),
         *supplement_issues(covered, _earlier_revisions(kinds["month"], period), month),
         *_declared_gaps(kinds["event"], covered, month),
         *(issue for channel in channels for issue in channel.issues),
+        *quality_issues(findings, found_counts(covered, month), stacks, month),
         *(issue for quantity in quantities for issue in quantity.issues),
         *ledgers.issues(),
         *results.issues,

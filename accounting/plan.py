@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, model_validator
 
 from accounting import units
-from accounting.documents import ChannelId, Closed, Id, Name, Text, read_document, refusal
+from accounting.cems_rules import packaged_rules
+from accounting.documents import ChannelId, Closed, Id, Name, Number, Text, read_document, refusal
 from accounting.errors import PlanError, UnitError
 from accounting.formulas.sectors import sector_of
 from accounting.parameter_set import ParameterSet
@@ -55,6 +56,11 @@ class ItemSource(Closed):
     ledger: Text | None = None
     subject: Id | None = None
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels it may come from, the backup included."""
+        return tuple(name for name in (self.channel, self.backup) if name is not None)
+
     @model_validator(mode="after")
     def _one_source(self) -> ItemSource:
         if (self.channel is None) == (self.ledger is None):
@@ -84,6 +90,23 @@ class PlanItem(Closed):
     carbon: LedgerRef | None = None
 
 
+class CemsPlan(Closed):
+    """How missing hours of the stack measurement are filled: a rule set, and the maximum potential t/h if it asks."""
+
+    rules: Text
+    potential: Number | None = None
+
+    @model_validator(mode="after")
+    def _rules_are_packaged(self) -> CemsPlan:
+        known = packaged_rules()
+        if self.rules not in known:
+            raise refusal(
+                f"unknown rule set {self.rules!r}: known are {', '.join(known)}",
+                f"未知规则集“{self.rules}”：现有 {'、'.join(known)}",
+            )
+        return self
+
+
 class Plan(Closed):
     """The master data of one plant."""
 
@@ -96,11 +119,24 @@ class Plan(Closed):
     parameters: Id
     subjects: Annotated[list[PlanSubject], Field(min_length=1)]
     items: Annotated[list[PlanItem], Field(min_length=1)]
+    cems: CemsPlan | None = None
+    """A cross-check; nothing of the month's accounting follows from it."""
 
     @property
     def zone_info(self) -> ZoneInfo:
         """The plant's legal time zone."""
         return zone_of(self.zone)
+
+    @property
+    def fuel_channels(self) -> dict[str, frozenset[str]]:
+        """The channels that count the fuels of each subject."""
+        fuels = [item for item in self.items if item.role == "fuel"]
+        return {
+            subject.id: frozenset(
+                channel for item in fuels if subject.id in item.subjects for channel in item.source.channels
+            )
+            for subject in self.subjects
+        }
 
 
 def zone_of(name: str) -> ZoneInfo:

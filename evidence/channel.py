@@ -9,6 +9,7 @@ from typing import Any
 
 from evidence.encoding import decimal_text
 from evidence.kinds import ConfigData
+from evidence.stack import Derivation, StackMeaning
 from evidence.totaliser import Totaliser
 
 
@@ -51,6 +52,10 @@ class Channel:
     certificate: str | None = None
     profile: Profile | None = None
     totaliser: Totaliser | None = None
+    stack: StackMeaning | None = None
+    """For a quantity of a stack: what it is and which rules its hours are judged by."""
+    derived: Derivation | None = None
+    """For a derived channel: the rule it is computed by, and from what."""
 
     def __post_init__(self) -> None:
         if (self.kind is ChannelKind.TOTAL) != (self.totaliser is not None):
@@ -85,6 +90,10 @@ class Channel:
                 data["totaliser"]["modulus"] = decimal_text(rule.modulus)
             if rule.step != Totaliser.step:
                 data["totaliser"]["step"] = decimal_text(rule.step)
+        if self.stack is not None:
+            data["stack"] = self.stack.to_json()
+        if self.derived is not None:
+            data["derived"] = self.derived.to_json()
         return data
 
     @classmethod
@@ -119,4 +128,6 @@ class Channel:
                 modulus=None if rule.modulus is None else Decimal(rule.modulus),
                 step=Totaliser.step if rule.step is None else Decimal(rule.step),
             ),
+            stack=None if config.stack is None else StackMeaning.from_json(data["stack"]),
+            derived=None if config.derived is None else Derivation.from_json(data["derived"]),
         )

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Annotated, Any, Literal
 
@@ -231,6 +231,7 @@ LIMITS: Mapping[str, frozenset[str]] = {
     "Q18": frozenset({"minutes"}),
     "Q28": frozenset({"hours"}),
     "Q31": frozenset({"event_s"}),
+    "Q33": frozenset({"warn_share", "error_share"}),
 }
 """The limits each check reads; a rule without an entry has none.
 
@@ -239,7 +240,7 @@ recomputed by anyone, and no site may change it.
 """
 CHECKS = frozenset(
     {"Q01", "Q02", "Q03", "Q04", "Q05", "Q06", "Q07", "Q08", "Q09", "Q10", "Q11", "Q12", "Q13", "Q14"}
-    | {"Q15", "Q16", "Q17", "Q18", "Q26", "Q27", "Q28", "Q31", "Q34"}
+    | {"Q15", "Q16", "Q17", "Q18", "Q26", "Q27", "Q28", "Q31", "Q33", "Q34"}
 )
 """The checks that there is code for."""
 
@@ -258,6 +259,36 @@ def packaged_rules(name: str = DEFAULT) -> RuleSet:
             f"{name}.json", "(file)", f"没有这个规则集；现有: {there}", f"no such rule set; there are: {there}"
         )
     return read_rules((folder / f"{name}.json").read_bytes(), f"{name}.json")
+
+
+def rules_of(name: Mapping[str, Any]) -> RuleSet | None:
+    """Return the rule set that a record names by id and digest, with its overrides; None where it is not packaged here.
+
+    ``name`` is what `RuleSet.name_json` wrote. A packaged set is never edited once it was in use: another version is
+    another file, so that what was judged by the old one can still be recomputed.
+    """
+    folder = files("evidence") / "rules"
+    for entry in sorted(folder.iterdir(), key=lambda one: one.name):
+        if not entry.name.endswith(".json"):
+            continue
+        rules = _packaged(entry.name)
+        if (rules.id, rules.hash) == (name.get("id"), name.get("hash")):
+            said = [_override(one) for one in name.get("overrides", ())]
+            try:
+                return rules.with_overrides(said, "config")
+            except RuleError:
+                return None
+    return None
+
+
+@lru_cache(maxsize=32)
+def _packaged(file: str) -> RuleSet:
+    return read_rules((files("evidence") / "rules" / file).read_bytes(), file)
+
+
+def _override(said: Mapping[str, Any]) -> Override:
+    value = said.get("value")
+    return Override(said["rule"], said["reason"], said.get("limit", ""), None if value is None else Decimal(value))
 
 
 def read_rules(data: bytes, file: str) -> RuleSet:

@@ -31,6 +31,7 @@ from evidence.members import (
     matching,
 )
 from evidence.record_kinds import CalibrationData, MarkData
+from evidence.stack_kinds import DerivationData, Letters, RuleId, StackData
 
 _EXACT = Context(prec=200)
 """The default context rounds to 28 digits; a figure may have 64."""
@@ -109,6 +110,9 @@ class ChannelEntry(Closed):
     last: Number | None = None
     use: Number | None = None
     gap: Literal[True] | None = None
+    minutes: Letters | None = None
+    code: Id | None = None
+    found: Annotated[dict[RuleId, Positive], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
     def _figures_can_be_true(self) -> "ChannelEntry":
@@ -171,7 +175,7 @@ class ChannelSource(Closed):
     """Where a channel's readings come from."""
 
     device: Short
-    via: Literal["modbus", "mqtt", "hj212", "import"]
+    via: Literal["modbus", "mqtt", "hj212", "import", "derived"]
 
 
 class ConfigData(Closed):
@@ -188,11 +192,15 @@ class ConfigData(Closed):
     certificate: Short | None = None
     profile: ProfileRef | None = None
     totaliser: TotaliserRule | None = None
+    stack: StackData | None = None
+    derived: DerivationData | None = None
 
     @model_validator(mode="after")
     def _totals_have_a_rule(self) -> "ConfigData":
         if (self.kind == "total") != (self.totaliser is not None):
             raise ValueError("a total has a totaliser rule, and nothing else has one")
+        if self.derived is not None and self.kind != "derived":
+            raise ValueError("only a derived channel says how it is derived")
         return self
 
 
@@ -277,6 +285,8 @@ class Declare(_Statement):
     rev: Positive
     subjects: Subjects
     after: Sid | None
+    reason: Text | None = None
+    """Why the month stands in spite of findings of severity E."""
 
     @model_validator(mode="after")
     def _technician_is_first(self) -> "Declare":

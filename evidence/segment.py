@@ -15,6 +15,7 @@ from typing import Any
 from evidence.channel import Channel, ChannelKind
 from evidence.encoding import decimal_text, parse_decimal, time_text
 from evidence.reading import Leaf
+from evidence.stack import has_minutes, minute_letters
 from evidence.totaliser import Step, judge_step
 
 EXACT = Context(prec=200, traps=[Inexact])
@@ -23,6 +24,7 @@ GAP_POLLS = 3
 """A difference over more poll intervals than this spans a gap (check Q06)."""
 HOUR = timedelta(hours=1)
 _TICK = timedelta(microseconds=1)
+_MINUTE_KINDS = frozenset({ChannelKind.VALUE, ChannelKind.DERIVED})
 _PLAIN_SUMS = frozenset({ChannelKind.VALUE, ChannelKind.DERIVED, ChannelKind.INTERVAL})
 
 
@@ -80,6 +82,7 @@ def summarise(
                 entry.update(_sums(group))
             elif channel.kind is ChannelKind.TOTAL:
                 entry.update(_use(group, channel, after))
+            entry.update(_minutes(group, channel))
             entries.append(entry)
     return entries, after
 
@@ -99,6 +102,8 @@ def entry_agrees(entry: Mapping[str, Any], leaves: Sequence[Leaf], channel: Chan
     """
     with localcontext(EXACT):
         if (entry["n"], entry["valid"]) != (len(leaves), sum(1 for leaf in leaves if leaf.is_valid)):
+            return False
+        if _minutes(leaves, channel) != {name: entry[name] for name in ("minutes",) if name in entry}:
             return False
         stated = {name: entry[name] for name in ("sum", "min", "max", "first", "last", "use") if name in entry}
         if channel.kind is not ChannelKind.TOTAL:
@@ -127,6 +132,13 @@ def _first_steps(old: Decimal, new: Decimal, channel: Channel) -> set[Decimal]:
     if channel.totaliser.resettable:
         steps.add(new)
     return steps
+
+
+def _minutes(group: Sequence[Leaf], channel: Channel) -> dict[str, str]:
+    """Say of each minute of a stack's channel whether it is valid; of other channels nothing."""
+    if channel.stack is None or channel.kind not in _MINUTE_KINDS or not has_minutes(channel.poll):
+        return {}
+    return {"minutes": minute_letters(group, channel.poll, channel.stack)}
 
 
 def _sums(group: Sequence[Leaf]) -> dict[str, str]:

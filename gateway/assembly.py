@@ -85,6 +85,7 @@ def judge_of(catalogue: Catalogue) -> Judge:
         catalogue.bases,
         rules=catalogue.rules,
         restart_counters=catalogue.restart_counters,
+        derived=catalogue.derived,
     )
 
 

@@ -20,9 +20,10 @@ from evidence.judge_rules import RuleSet
 from evidence.totaliser import Totaliser
 from gateway.cabling import cabling_of
 from gateway.conversion import is_known
+from gateway.derived import Derived, derived_of, derived_rule
 from gateway.errors import MisuseError
 from gateway.hj212_source import LoggerSource, load_logger
-from gateway.judge_basis import bases_of, restart_counters_of, site_rules
+from gateway.judge_basis import bases_of, derived_bases, restart_counters_of, site_rules, with_meaning
 from gateway.line import LineAddress
 from gateway.site import ChannelSite, DeviceSite, ImportSite, MqttSite, Site, load_site
 
@@ -55,6 +56,8 @@ class Catalogue:
     """What the judge knows of each channel beforehand."""
     restart_counters: Mapping[str, tuple[str, ...]]
     """Counter of restarts → totals of its device."""
+    derived: tuple[Derived, ...] = ()
+    """Channels that are computed from others when an hour is sealed."""
 
 
 def load_catalogue(path: Path) -> Catalogue:
@@ -87,16 +90,22 @@ def load_catalogue(path: Path) -> Catalogue:
         for ids in one.channels.values()
         for channel in ids
     }
+    bases = with_meaning(bases_of(path, site, rules, channels, limits, quantities, sparse))
+    channels |= {name: basis.channel for name, basis in bases.items()}
+    made = [derived_rule(path, one, channels) for one in site.derived]
+    bases |= derived_bases(path, site, rules, made)
+    channels |= {rule.name: bases[rule.name].channel for rule in made}
     return Catalogue(
         modbus=modbus,
         mqtt=mqtt,
         loggers=loggers,
         channels=channels,
         limits=limits,
-        live=frozenset(one.id for one in site.channel if one.live),
+        live=frozenset([*(one.id for one in site.channel if one.live), *(one.id for one in site.derived if one.live)]),
         rules=rules,
-        bases=bases_of(path, site, rules, channels, limits, quantities, sparse),
+        bases=bases,
         restart_counters=restart_counters_of(site),
+        derived=derived_of(made, {name: basis.rules for name, basis in bases.items()}),
     )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from decimal import Decimal
 
 from evidence.encoding import parse_time, time_text
 from evidence.hours import HOUR, HourState, HourValue, hour_value, operating_minutes
 from evidence.judge_hours import hour_validity, minute_validity
 from evidence.minutes import minute_values
-from evidence.reading import Flag, Leaf
 from gateway.judgement import Judge
 from gateway.quality_store import set_count
+from gateway.reading_store import leaves_between
 from gateway.store import Store
 
 
@@ -31,7 +30,7 @@ def count_hours(store: Store, judge: Judge, hours: Iterable[str]) -> None:
 def _judged(store: Store, judge: Judge, hour: str, channel: str) -> tuple[HourValue, int] | None:
     """Return the hour of a channel and the number of operating minutes that are not valid."""
     start, basis = parse_time(hour), judge.bases[channel]
-    leaves = _leaves(store, channel, hour, time_text(start + HOUR))
+    leaves = leaves_between(store, channel, hour, time_text(start + HOUR))
     if not leaves:
         return None
     minutes = minute_values(leaves, basis.channel.poll, basis.rules, quantity=basis.quantity)
@@ -41,21 +40,3 @@ def _judged(store: Store, judge: Judge, hour: str, channel: str) -> tuple[HourVa
         return value, 0
     good = sum(1 for one in minutes if one.start in ran and minute_validity(one, basis.rules) is None)
     return value, len(ran) - good
-
-
-def _leaves(store: Store, channel: str, first: str, end: str) -> list[Leaf]:
-    rows = store.rows(
-        "SELECT time, value, unit, flag FROM reading WHERE channel = ? AND time >= ? AND time < ? ORDER BY time, seq",
-        (channel, first, end),
-    )
-    return [
-        Leaf(
-            0,
-            parse_time(row["time"]),
-            channel,
-            None if row["value"] is None else Decimal(row["value"]),
-            row["unit"],
-            Flag(row["flag"]),
-        )
-        for row in rows
-    ]

@@ -6,12 +6,16 @@ A rule, limit or quantity that does not exist refuses the site, naming file and 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-from evidence.channel import Channel
+from accounting.cems_channels import DerivedRule
+from evidence.channel import Channel, ChannelKind
+from evidence.hours import HOUR
 from evidence.judge import Basis, Limits
 from evidence.judge_rules import Override, RuleError, RuleSet, packaged_rules
+from evidence.stack import StackMeaning
 from gateway.errors import MisuseError
 from gateway.site import ChannelSite, RuleSite, Site
 
@@ -52,6 +56,43 @@ def bases_of(
         )
         for one in site.channel
     }
+
+
+def with_meaning(bases: Mapping[str, Basis]) -> dict[str, Basis]:
+    """Let the channels that measure a quantity of a stack declare it, with the rules of their hours."""
+    return {name: _meaning(one, one.quantity) if _is_of_stack(one) else one for name, one in bases.items()}
+
+
+def derived_bases(path: Path, site: Site, rules: RuleSet, made: Iterable[DerivedRule]) -> dict[str, Basis]:
+    """Return what is known of the derived channels, with the rules their sections override.
+
+    Raises:
+        MisuseError: a rule or limit does not exist, or has no reason.
+    """
+    overrides = {one.id: _overridden(f"{path}: derived {one.id}", rules, one.rule) for one in site.derived}
+    return {
+        rule.name: _meaning(
+            Basis(rule.channel(), overrides[rule.name], quantity=rule.needs.quantity), rule.needs.quantity
+        )
+        for rule in made
+    }
+
+
+def _is_of_stack(basis: Basis) -> bool:
+    channel = basis.channel
+    return (
+        channel.kind is ChannelKind.VALUE
+        and channel.poll <= HOUR
+        and basis.rules.range_of(basis.quantity, channel.unit) is not None
+    )
+
+
+def _meaning(basis: Basis, quantity: str) -> Basis:
+    rule = basis.rules.rule("Q07")
+    meaning = StackMeaning(
+        basis.rules.quantity(quantity), rule.limit("samples"), rule.limit("share"), basis.rules.name_json()
+    )
+    return replace(basis, channel=replace(basis.channel, stack=meaning))
 
 
 def restart_counters_of(site: Site) -> dict[str, tuple[str, ...]]:

@@ -21,6 +21,7 @@ from evidence.judge_time import Instant
 from evidence.marks import CalibrationRecord, Mark, MarkKind
 from evidence.reading import Flag, Reading
 from gateway.channel_store import newest_totals, newest_value
+from gateway.derived import Derived
 from gateway.quality_store import records_after
 from gateway.store import Store
 
@@ -52,9 +53,13 @@ class Judge:
         *,
         rules: RuleSet | None = None,
         restart_counters: Mapping[str, tuple[str, ...]] | None = None,
+        derived: tuple[Derived, ...] = (),
     ) -> None:
-        """Take the channels; `bases` says more of some of them, `restart_counters` whose restarts a channel counts."""
-        self.channels, self.rules = channels, rules or packaged_rules()
+        """Take the channels; `bases` says more of some of them, `restart_counters` whose restarts a channel counts.
+
+        `derived` are the channels that are computed when an hour is sealed.
+        """
+        self.channels, self.rules, self.derived = channels, rules or packaged_rules(), derived
         self.bases = {
             name: (bases or {}).get(name) or Basis(channel, self.rules, limits.get(name, _NO_LIMITS))
             for name, channel in channels.items()

@@ -19,6 +19,7 @@ from evidence.marks import CalibrationRecord, Mark
 from evidence.reading import Reading
 from gateway.chain import Signer, append_event, ensure_open
 from gateway.channel_store import declared_channels, is_declared, remember_channel
+from gateway.derived import derive_hour
 from gateway.errors import MisuseError
 from gateway.hour_quality import count_hours
 from gateway.hours import hour_text
@@ -28,6 +29,7 @@ from gateway.quality_store import add_counts, keep_calibration, keep_mark
 from gateway.rawtile import RawFolder
 from gateway.reading_store import Arrival, insert_readings
 from gateway.sealer import Sealed, batches, due_hours, seal_hours
+from gateway.segment_notes import notes_of
 from gateway.store import Store
 from gateway.tree import ReadingTree
 from gateway.writer import Writer
@@ -141,7 +143,9 @@ class Pipeline:
 
     def _seal(self, batch: list[str]) -> Sealed:
         def seal(store: Store) -> Sealed:
-            sealed = seal_hours(store, self.signer, self.raw, batch)
+            for hour in batch:
+                derive_hour(store, self.judge.derived, hour, self.signer.clock.now())
+            sealed = seal_hours(store, self.signer, self.raw, batch, notes_of(store, self.judge))
             for hour in batch:
                 clear_problem(store, f"seal:{hour}")
             count_hours(store, self.judge, batch)

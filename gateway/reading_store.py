@@ -109,6 +109,25 @@ def values_between(store: Store, channel: str, first: str, last: str) -> dict[st
     return {row["time"]: (row["value"], row["unit"], row["flag"]) for row in rows}
 
 
+def leaves_between(store: Store, channel: str, first: str, end: str) -> list[Leaf]:
+    """Return a channel's stored readings in a half-open range of times, in order of time; their leaf index is 0."""
+    rows = store.rows(
+        "SELECT time, value, unit, flag FROM reading WHERE channel = ? AND time >= ? AND time < ? ORDER BY time, seq",
+        (channel, first, end),
+    )
+    return [
+        Leaf(
+            0,
+            parse_time(row["time"]),
+            channel,
+            None if row["value"] is None else Decimal(row["value"]),
+            row["unit"],
+            Flag(row["flag"]),
+        )
+        for row in rows
+    ]
+
+
 def latest_time(store: Store) -> str | None:
     """Return when the gateway last stored a reading that was not imported."""
     found = store.value("SELECT received FROM reading WHERE imported = 0 ORDER BY seq DESC LIMIT 1")

@@ -21,6 +21,7 @@ from gateway.channel_store import baselines, declared_channels, save_baselines
 from gateway.hours import HOUR
 from gateway.rawtile import RawFolder
 from gateway.reading_store import assign_leaves, open_hours, open_readings
+from gateway.segment_notes import Notes
 from gateway.store import Store
 from gateway.tree import ReadingTree
 
@@ -43,8 +44,10 @@ def due_hours(store: Store, now: datetime, grace: timedelta) -> list[str]:
     return [hour for hour, _ in open_hours(store) if parse_time(hour) + HOUR + grace <= now]
 
 
-def seal_hours(store: Store, signer: Signer, raw: RawFolder, hours: Iterable[str]) -> Sealed:
-    """Seal the given hours, in order, inside the caller's transaction."""
+def seal_hours(
+    store: Store, signer: Signer, raw: RawFolder, hours: Iterable[str], notes: Notes | None = None
+) -> Sealed:
+    """Seal the given hours, in order, inside the caller's transaction; `notes` adds what their leaves do not say."""
     tree = ReadingTree(store, raw, signer.identity.epoch, new_tile_salt)
     channels, carry = declared_channels(store), baselines(store)
     zone = signer.identity.zone_info
@@ -54,6 +57,8 @@ def seal_hours(store: Store, signer: Signer, raw: RawFolder, hours: Iterable[str
         # No entry depends on where in the tree its readings will stand.
         leaves = (reading.at_leaf(0).to_leaf() for reading in waiting)
         summary, after = summarise(leaves, channels, begin, zone, carry)
+        if notes is not None:
+            summary = notes(hour, summary, waiting)
         for entries in _parts(summary):
             names = {entry["id"] for entry in entries}
             group = [reading for reading in waiting if reading.channel in names]

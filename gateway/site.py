@@ -180,6 +180,28 @@ class ChannelSite(Section):
     _id = field_validator("id")(_checked_id)
 
 
+class DerivedSite(Section):
+    """A channel that is computed from others of this file: flow or CO2 mass of a stack and the like."""
+
+    id: str
+    case: str
+    """The conversion: `standard-flow`, `co2-mass`, `reference-oxygen` or `us-co2-mass`."""
+    inputs: dict[str, str]
+    """Part → id of the channel that plays it, such as `velocity = "STACK.V"`."""
+    constants: dict[str, Decimal] = Field(default_factory=dict)
+    """`area_m2`, `barometer_pa`, `velocity_coefficient`, `oxygen_reference`, as the case needs them."""
+    basis: Literal["dry", "wet"] = "dry"
+    """Of the flow wanted, and of the CO2 analyser."""
+    rules: str = "cn-hj75"
+    """The rule set with the density of CO2 and the temperature of the standard state."""
+    subject: str = ""
+    """Accounting subject; where none is given, that of the parts."""
+    rule: tuple[RuleSite, ...] = ()
+    live: bool = True
+
+    _id = field_validator("id")(_checked_id)
+
+
 class Site(Section):
     """Everything in the site file."""
 
@@ -189,6 +211,7 @@ class Site(Section):
     hj212: tuple[LoggerSite, ...] = ()
     import_: tuple[ImportSite, ...] = Field((), alias="import")
     channel: tuple[ChannelSite, ...]
+    derived: tuple[DerivedSite, ...] = ()
     rule: tuple[RuleSite, ...] = ()
 
     @model_validator(mode="after")
@@ -201,7 +224,7 @@ class Site(Section):
         ]
         _refuse_repeats([line.id for line in self.line], "line")
         _refuse_repeats(sources, "device")
-        _refuse_repeats([channel.id for channel in self.channel], "channel")
+        _refuse_repeats([*(one.id for one in self.channel), *(one.id for one in self.derived)], "channel")
         _refuse_repeats([logger.mn for logger in self.hj212], "MN")
         imports = {source.id for source in self.import_}
         for channel in self.channel:

@@ -29,7 +29,11 @@ def test_every_check_has_its_rule_with_name_severity_and_source() -> None:
 
 
 def test_set_is_named_by_id_version_and_digest_of_its_content() -> None:
-    assert RULES.name_json() == {"id": "cn-quality", "version": "1", "hash": sha256_hex(jcs(json.loads(DATA)))}
+    assert RULES.name_json() == {
+        "id": "cn-quality",
+        "version": RULES.version,
+        "hash": sha256_hex(jcs(json.loads(DATA))),
+    }
     assert read_rules(json.dumps(json.loads(DATA), indent=7).encode(), "x").hash == RULES.hash
 
 
