@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
+from accounting.cems_rules import packaged_rules, rules_named
 from accounting.cover import Covered, month_entries
 from accounting.issues import Issue, IssueCode
 from accounting.period import Month
 from accounting.stack_hours import StackChannel, is_hourly
 from evidence.encoding import parse_decimal
-from evidence.hours import HOUR, HourState, HourValue
-from evidence.judge_finding import Finding
+from evidence.hours import HOUR, MINUTES, HourState, HourValue
+from evidence.judge_finding import Finding, active, found
 from evidence.judge_hours import (
     day_completeness,
     european_hour,
@@ -39,6 +40,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "Q12": ("小时标记与其各部分不符的小时", "hours whose flag is not what their parts say"),
     "Q13": ("标记与数值矛盾的读数", "readings whose flag and value contradict each other"),
     "Q14": ("停运标记与烟气数值矛盾的小时", "hours whose stop mark and stack values contradict each other"),
+    "Q26": ("方法代码不被允许的小时", "hours with a method code that was not permitted"),
     "Q31": ("累计量清零或跳变", "resets or impossible steps of a counter"),
     "Q34": ("设备身份变化而无维护记录", "changes of the device's identity without a maintenance record"),
 }
@@ -59,13 +61,14 @@ def stack_findings(
     channels: Sequence[StackChannel], month: Month, fuel: Mapping[str, Mapping[datetime, bool]] | None = None
 ) -> list[StackFinding]:
     """Check every stack channel of a month; `fuel` says by subject and hour whether fuel moved, where it is known."""
-    found: list[StackFinding] = []
+    checked: list[StackFinding] = []
     hours = {one.where: one.hours(month) for one in channels if one.has_minutes}
     for one in channels:
         if one.rules is not None and one.has_minutes:
-            found += _of_hours(one, hours[one.where], one.rules)
-            found += _of_days(one, hours[one.where], month, one.rules)
-    return [*found, *_period_flags(channels), *_marks_against_values(channels, hours, fuel or {})]
+            checked += _of_hours(one, hours[one.where], one.rules)
+            checked += _of_days(one, hours[one.where], month, one.rules)
+            checked += _of_codes(one, hours[one.where], one.rules)
+    return [*checked, *_period_flags(channels), *_marks_against_values(channels, hours, fuel or {})]
 
 
 def _of_hours(channel: StackChannel, hours: Iterable[HourValue], rules: RuleSet) -> list[StackFinding]:
@@ -93,6 +96,23 @@ def _of_days(channel: StackChannel, hours: Sequence[HourValue], month: Month, ru
             found.append(StackFinding(channel.where, day[0].start, short))
     whole = month_completeness(date.fromisoformat(f"{month.text}-01"), valid, idle, rules)
     return found if whole is None else [*found, StackFinding(channel.where, month.start, whole)]
+
+
+def _of_codes(channel: StackChannel, hours: Iterable[HourValue], rules: RuleSet) -> list[StackFinding]:
+    """Q26 of the codes that were signed: measured needs its minutes, not operating a stop that is marked."""
+    rule, said = active(rules, "Q26"), channel.channel.derived
+    if rule is None or said is None or said.rules["id"] not in packaged_rules():
+        return []
+    codes = rules_named(said.rules["id"]).codes
+    broken = []
+    for hour in hours:
+        signed = channel.entries[hour.start].code if hour.start in channel.entries else ""
+        lacks_minutes = signed == codes.measured.code and hour.state is HourState.INVALID
+        runs = signed == codes.not_operating.code and hour.operating == MINUTES
+        if lacks_minutes or runs:
+            detail = f"code {signed}, with {hour.valid} valid minutes of {hour.operating} operating"
+            broken.append(StackFinding(channel.where, hour.start, found(rule, detail)))
+    return broken
 
 
 def _is_valid_day(states: Sequence[HourState], rules: RuleSet) -> bool:

@@ -22,13 +22,15 @@ from accounting.exact import exact_sum
 from accounting.period import Month
 from evidence.channel import Channel, ChannelKind
 from evidence.encoding import parse_decimal
-from evidence.hours import HOUR, HourState, HourValue, hour_value, operating_minutes
+from evidence.hours import HOUR, MINUTES, HourState, HourValue, hour_value, operating_minutes
 from evidence.judge_rules import RuleSet, rules_of
 from evidence.marks import Mark
 from evidence.minutes import MEAN, MINUTE, MinuteValue
 from evidence.reading import Flag
 from evidence.stack import NOTHING, has_minutes, joined_letters, minute_starts
 from evidence.statement import Statement
+
+_WHOLE = Flag.NORMAL.value * MINUTES
 
 
 @dataclass
@@ -94,6 +96,8 @@ class StackChannel:
     def _hour(self, start: datetime, rules: RuleSet) -> HourValue:
         said = self.entries.get(start, HourEntries())
         expected = MINUTE // self.channel.poll
+        if said.minutes == _WHOLE and not self.marks_in(start):
+            return self._whole(start, said, expected)
         minutes = [
             _minute(self.channel.id, at, letter, expected)
             for at, letter in zip(minute_starts(start), said.minutes, strict=True)
@@ -104,6 +108,22 @@ class StackChannel:
         possible = expected * len(ran)
         share = Decimal(min(said.valid, possible)) / possible if possible else Decimal(0)
         return replace(value, share=share, mean=said.mean if value.state is HourState.VALID else None)
+
+    def _whole(self, start: datetime, said: HourEntries, expected: int) -> HourValue:
+        """The usual hour, of sixty valid minutes and no mark, without looking at each."""
+        share = Decimal(min(said.valid, MINUTES * expected)) / (MINUTES * expected)
+        return HourValue(
+            channel=self.channel.id,
+            start=start,
+            state=HourState.VALID,
+            mean=said.mean,
+            valid=MINUTES,
+            operating=MINUTES,
+            flag=Flag.NORMAL,
+            dominant=Flag.NORMAL,
+            quarters=(True, True, True, True),
+            share=share,
+        )
 
 
 def stack_channels(covered: Covered, events: Iterable[Statement], month: Month) -> list[StackChannel]:

@@ -55,6 +55,10 @@ CODE_WORDS: Mapping[Code, tuple[str, str]] = {
     ),
     Code.DECLARE_MISMATCH: ("申报的内容与月度存证不同", "What was declared is not what the month states."),
     Code.SEPARATION_OF_DUTY: ("同一人做了应由两人分别做的事", "One person did what two people must do."),
+    Code.QUALITY_OPEN: (
+        "有错误级检查结果未说明理由，不能申报",
+        "Findings of severity E stand without a written reason.",
+    ),
     Code.CONTENT_HASH: ("文件内容与摘要不符，文件被改动", "A file is not the one that was named; it was changed."),
     Code.CONTENT_MISSING: ("缺少文件", "A file is missing."),
     Code.CONTENT_EXTRA: ("有未列出的文件", "There is a file that nobody listed."),

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from evidence.blocking import check_reason
 from evidence.bundle import Bundle
 from evidence.channel import Channel
 from evidence.disclosure import Disclosure
@@ -139,6 +140,7 @@ def _check_month(
     elif first["sha256"] in content:
         changed = units_changed(one.payload for one in ours if one.statement.kind == "event")
         check_sums(month, segments, content[first["sha256"]], zone, findings, changed)
+        check_reason(declaring, content[first["sha256"]], findings)
     reviews = [one for one in ours if one.statement.kind == "review"]
     decisions = check_reviews(month, reviews, findings, {one.signer.owner_id for one in declaring})
     subject.update(plant=plant.id, period=month.payload["period"], rev=str(month.payload["rev"]), month=month.sid)

@@ -1,4 +1,4 @@
-"""Draw the last hours of one channel as an SVG line chart, on the server.
+"""Draw hours or a month of one channel as an SVG line chart, on the server.
 
 Numbers come in as they were stored; only the position on the screen is rounded. The chart is for the eye:
 every page that shows one also offers the same values as a table.
@@ -6,7 +6,7 @@ every page that shows one also offers the same values as a table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
@@ -20,6 +20,9 @@ LABEL_WIDTH = 7.0
 """Width of a digit of an axis label; long labels push the axis to the right."""
 TICKS_Y = 4
 TICK_HOURS = 6
+TICK_DAYS = 5
+LONG = timedelta(days=3)
+"""A longer time has days at its foot, not hours."""
 # A pause longer than this many usual intervals is drawn as a gap, not as a straight line over missing data.
 GAP_INTERVALS = 3
 
@@ -134,18 +137,25 @@ def _grid(scale: _Scale, zone: tzinfo) -> str:
         parts.append(f'<line class="rule" x1="{scale.left:.0f}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
         parts.append(f'<text x="{scale.left - 6:.0f}" y="{y + 4:.1f}" text-anchor="end">{_plain(value)}</text>')
         value += step
-    local = scale.start.astimezone(zone).replace(minute=0, second=0, microsecond=0)
-    while local <= scale.end:
-        if local >= scale.start and local.hour % TICK_HOURS == 0:
-            x = scale.x(local)
-            parts.append(
-                f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 4}"/>'
-            )
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{local:%H:%M}</text>')
-        local += timedelta(hours=1)
+    for at, words in _ticks(scale, zone):
+        x = scale.x(at)
+        parts.append(
+            f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{HEIGHT - BOTTOM}" y2="{HEIGHT - BOTTOM + 4}"/>'
+        )
+        parts.append(f'<text x="{x:.1f}" y="{HEIGHT - 6}" text-anchor="middle">{words}</text>')
     y = HEIGHT - BOTTOM
     parts.append(f'<line class="axis" x1="{scale.left:.0f}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
     return "".join(parts)
+
+
+def _ticks(scale: _Scale, zone: tzinfo) -> Iterator[tuple[datetime, str]]:
+    local = scale.start.astimezone(zone).replace(minute=0, second=0, microsecond=0)
+    is_long = scale.end - scale.start > LONG
+    while local <= scale.end:
+        is_day = is_long and local.hour == 0 and (local.day - 1) % TICK_DAYS == 0
+        if local >= scale.start and (is_day or (not is_long and local.hour % TICK_HOURS == 0)):
+            yield local, f"{local:%m-%d}" if is_long else f"{local:%H:%M}"
+        local += timedelta(hours=1)
 
 
 def _plain(value: Decimal) -> str:

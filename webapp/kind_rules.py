@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
 
+from evidence.blocking import blocking_issues
+from evidence.encoding import strict_json
 from evidence.errors import Code, EvidenceError
 from evidence.verdict import Findings
 from evidence.verify_month import BODY, Signed, check_chain, check_sums
@@ -43,8 +45,18 @@ def _check_declare(session: Session, signed: Signed) -> None:
     facts = None
     if draft is not None:
         captured = store_log.newest_index(session, plant, period, ("ledger", "lab"))
-        facts = {"rev": draft.rev, "subjects": draft.subjects, "is_stale": captured >= draft.log_size}
+        facts = {
+            "rev": draft.rev,
+            "subjects": draft.subjects,
+            "is_stale": captured >= draft.log_size,
+            "blocking": _blocking(session, plant, draft.body_sha256),
+        }
     month_rules.check_declare(signed, file, facts)
+
+
+def _blocking(session: Session, plant: str, body_sha256: str) -> int:
+    data = store_contents.data(session, plant, body_sha256)
+    return 0 if data is None else len(blocking_issues(strict_json(data)))
 
 
 def _check_month(session: Session, signed: Signed) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evidence.blocking import has_reason
 from evidence.errors import Code, EvidenceError
 from evidence.roles import APPROVING_LEVELS, REVIEW_LEVELS, TECHNICIAN
 from evidence.verdict import Findings
@@ -64,11 +65,11 @@ class MonthFile:
 
 
 def check_declare(new: Signed, file: MonthFile, draft: Mapping[str, Any] | None) -> None:
-    """Check a declaration; `draft` is the centre's own draft: `rev`, `subjects`, `is_stale`.
+    """Check a declaration; `draft` is the centre's own draft: `rev`, `subjects`, `is_stale`, `blocking`.
 
     Raises:
         EvidenceError: ``PERIOD_DUPLICATE``, ``SUPERSEDE_FORK``, ``DECLARE_MISSING``, ``DECLARE_ORDER``,
-            ``DECLARE_MISMATCH`` or ``SEPARATION_OF_DUTY``.
+            ``DECLARE_MISMATCH``, ``QUALITY_OPEN`` or ``SEPARATION_OF_DUTY``.
     """
     payload = new.payload
     expected = file.revision + 1
@@ -97,6 +98,8 @@ def _check_against_draft(payload: Mapping[str, Any], draft: Mapping[str, Any] | 
         raise EvidenceError(Code.DECLARE_MISMATCH, "values were captured after this draft; compose it again")
     if draft["rev"] != payload["rev"] or draft["subjects"] != payload["subjects"]:
         raise EvidenceError(Code.DECLARE_MISMATCH, "it lists other files than the draft the centre composed")
+    if draft["blocking"] and not has_reason(payload):
+        raise EvidenceError(Code.QUALITY_OPEN, f"{draft['blocking']} findings of severity E stand without a reason")
 
 
 def check_month(new: Signed, file: MonthFile) -> None:

@@ -10,6 +10,7 @@ from flask import Flask
 
 from webapp.views import (
     auth,
+    cems,
     drilldown,
     error_pages,
     formats,
@@ -28,7 +29,7 @@ from webapp.views import (
     wording,
 )
 
-BLUEPRINTS = (auth, keys, plants, months, drilldown, signing, review, ledger, inspect, health)
+BLUEPRINTS = (auth, keys, plants, months, cems, drilldown, signing, review, ledger, inspect, health)
 
 
 def register(app: Flask) -> None:

@@ -12,6 +12,7 @@ from webapp import store_contents
 from webapp.accounts import ADMIN, PLANT_ROLES
 from webapp.center import current_center
 from webapp.models import Plant
+from webapp.stack_data import has_stack
 from webapp.views import composing
 from webapp.views.access import account, plant_of, requires
 from webapp.views.bundle_names import bundle_name
@@ -38,6 +39,7 @@ def show(plant: str, period: str) -> ResponseReturnValue:
                 result["subject"]: pick(result["name"]["zh"], result["name"]["en"])
                 for result in (body or {}).get("results", [])
             },
+            has_stack=has_stack(db, row, period),
             page=month_page(db, view, account(), digest, bundle_name(plant, period)),
         )
 

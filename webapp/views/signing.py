@@ -10,11 +10,13 @@ from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
+from evidence.blocking import blocking_issues
 from evidence.roles import RESPONSIBLE, TECHNICIAN
 from webapp.accounts import PLANT_ROLES
 from webapp.center import current_center
 from webapp.views import composing
 from webapp.views.access import account, plant_of, requires
+from webapp.views.blocking_words import advice_of
 from webapp.views.month_page import MonthView, body_of
 from webapp.views.months import month_view
 from webapp.views.signing_box import signing_box
@@ -85,10 +87,13 @@ def _payload(view: MonthView) -> dict[str, Any] | None:
 
 def _page(db: Session, view: MonthView, payload: Mapping[str, Any], refused: str | None) -> str:
     body, _digest = body_of(db, view)
+    before = view.declared(TECHNICIAN, view.next_rev)
     return render_template(
         "signing/declare.html",
         plant=view.plant,
         period=view.period,
         body=body,
+        blocking=[(issue, advice_of(issue)) for issue in blocking_issues(body or {})],
+        reason=before.payload.get("reason", "") if payload["role"] != TECHNICIAN and before is not None else "",
         **signing_box(db, payload, refused),
     )

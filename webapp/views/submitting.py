@@ -30,6 +30,9 @@ ADVICE: Mapping[str, LazyString] = {
     "DECLARE_MISMATCH": lazy_gettext(
         "The figures have changed since this page was opened. Load the month again and check it anew."
     ),
+    "QUALITY_OPEN": lazy_gettext(
+        "Findings of severity E stand against this month. Remove their cause, or write the reason why it is right."
+    ),
     "DECLARE_MISSING": lazy_gettext("The technician has not declared this revision yet."),
     "PERIOD_DUPLICATE": lazy_gettext("This revision of the month was submitted already."),
     "SUPERSEDE_FORK": lazy_gettext("There is a newer revision. Load the month again."),
