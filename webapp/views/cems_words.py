@@ -40,7 +40,6 @@ _FINDINGS: tuple[tuple[re.Pattern[str], LazyString], ...] = (
         re.compile(r"no stop is marked, but oxygen is (?P<a>.+)\Z"),
         _("no stop is marked, but the stack holds air (oxygen %(a)s)"),
     ),
-    (re.compile(r"(?P<a>[0-9.]+) % off\Z"), _("%(a)s % off")),
 )
 
 
