@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -58,15 +58,24 @@ class StackFinding:
 
 
 def stack_findings(
-    channels: Sequence[StackChannel], month: Month, fuel: Mapping[str, Mapping[datetime, bool]] | None = None
+    channels: Sequence[StackChannel],
+    month: Month,
+    fuel: Mapping[str, Mapping[datetime, bool]] | None = None,
+    *,
+    until: datetime | None = None,
 ) -> list[StackFinding]:
-    """Check every stack channel of a month; `fuel` says by subject and hour whether fuel moved, where it is known."""
+    """Check every stack channel of a month.
+
+    `fuel` says by subject and hour whether fuel moved, where it is known. `until` cuts a month that still runs: hours
+    that have not been are not missing, and the month as a whole is not judged.
+    """
+    cut = month if until is None else replace(month, end=max(min(until, month.end), month.start))
     checked: list[StackFinding] = []
-    hours = {one.where: one.hours(month) for one in channels if one.has_minutes}
+    hours = {one.where: one.hours(cut) for one in channels if one.has_minutes}
     for one in channels:
         if one.rules is not None and one.has_minutes:
             checked += _of_hours(one, hours[one.where], one.rules)
-            checked += _of_days(one, hours[one.where], month, one.rules)
+            checked += _of_days(one, hours[one.where], month, one.rules, is_whole=cut.end == month.end)
             checked += _of_codes(one, hours[one.where], one.rules)
     return [*checked, *_period_flags(channels), *_marks_against_values(channels, hours, fuel or {})]
 
@@ -80,7 +89,9 @@ def _of_hours(channel: StackChannel, hours: Iterable[HourValue], rules: RuleSet)
     return found
 
 
-def _of_days(channel: StackChannel, hours: Sequence[HourValue], month: Month, rules: RuleSet) -> list[StackFinding]:
+def _of_days(
+    channel: StackChannel, hours: Sequence[HourValue], month: Month, rules: RuleSet, *, is_whole: bool
+) -> list[StackFinding]:
     days: dict[date, list[HourValue]] = {}
     for hour in hours:
         days.setdefault(hour.start.astimezone(month.zone).date(), []).append(hour)
@@ -94,6 +105,8 @@ def _of_days(channel: StackChannel, hours: Sequence[HourValue], month: Month, ru
             valid += 1
         if short is not None:
             found.append(StackFinding(channel.where, day[0].start, short))
+    if not is_whole:
+        return found
     whole = month_completeness(date.fromisoformat(f"{month.text}-01"), valid, idle, rules)
     return found if whole is None else [*found, StackFinding(channel.where, month.start, whole)]
 

@@ -21,6 +21,8 @@ LABEL_WIDTH = 7.0
 TICKS_Y = 4
 TICK_HOURS = 6
 TICK_DAYS = 5
+LAST_TICK = 30
+"""A 31st stands too near to the first of the next month."""
 LONG = timedelta(days=3)
 """A longer time has days at its foot, not hours."""
 # A pause longer than this many usual intervals is drawn as a gap, not as a straight line over missing data.
@@ -152,7 +154,7 @@ def _ticks(scale: _Scale, zone: tzinfo) -> Iterator[tuple[datetime, str]]:
     local = scale.start.astimezone(zone).replace(minute=0, second=0, microsecond=0)
     is_long = scale.end - scale.start > LONG
     while local <= scale.end:
-        is_day = is_long and local.hour == 0 and (local.day - 1) % TICK_DAYS == 0
+        is_day = is_long and local.hour == 0 and local.day < LAST_TICK and (local.day - 1) % TICK_DAYS == 0
         if local >= scale.start and (is_day or (not is_long and local.hour % TICK_HOURS == 0)):
             yield local, f"{local:%m-%d}" if is_long else f"{local:%H:%M}"
         local += timedelta(hours=1)

@@ -42,15 +42,21 @@ class StackData:
         return [one for one in self.channels if one.gw == channel.gw and one.channel.id in names]
 
 
-def stack_data(db: Session, plant: Plant, month: Month, begin: datetime, fuels: dict[str, frozenset[str]]) -> StackData:
-    """Read a month and the time before it from `begin` on; `fuels` are the channels of each subject's fuels."""
+def stack_data(
+    db: Session, plant: Plant, month: Month, begin: datetime, fuels: dict[str, frozenset[str]], now: datetime
+) -> StackData:
+    """Read a month and the time before it from `begin` on.
+
+    `fuels` are the channels of each subject's fuels; hours after `now` have not been and are not judged.
+    """
     span = replace(month, start=min(begin, month.start))
     segments = {row.sid: row for period in _periods(span) for row in _segments(db, plant.id, period)}
     covered = Covered((), tuple(_ordered(segments.values())))
     events = [parse_envelope(row.jws) for row in store_log.plant_entries(db, plant.id, kinds=["event"])]
     channels = tuple(stack_channels(covered, events, span))
     mine = [replace(one, entries={at: said for at, said in one.entries.items() if month.holds(at)}) for one in channels]
-    findings = stack_findings([one for one in mine if one.entries], month, fuel_hours(covered, month, fuels))
+    moved = fuel_hours(covered, month, fuels)
+    findings = stack_findings([one for one in mine if one.entries], month, moved, until=now)
     return StackData(month, span, channels, tuple(findings), tuple(_calibrations(events)))
 
 

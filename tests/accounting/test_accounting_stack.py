@@ -154,6 +154,15 @@ def test_override_of_a_site_holds_at_the_centre(override: Override, gone: str) -
     assert gone not in rules_found(kiln(override, mass=hours))
 
 
+def test_hours_that_have_not_been_are_not_missing() -> None:
+    chain = kiln(days=2, mass={30: None})
+    said = stack_findings(channels(chain), MONTH, until=MARCH + 48 * HOUR)
+    assert [(one.finding.rule, one.start) for one in said] == [
+        ("Q09", MARCH + 30 * HOUR),
+        ("Q10", MARCH + 30 * HOUR),
+    ]
+
+
 def test_stop_that_is_marked_takes_its_hours_off_every_demand() -> None:
     chain = kiln(mass=dict.fromkeys(range(72)))
     assert set(rules_found(chain)) == {"Q09", "Q10", "Q11"}

@@ -90,7 +90,7 @@ def show(plant: str, period: str) -> ResponseReturnValue:
         plan, month = plan_of(db, row), _month(row, period)
         rules, potential = _rules(plan)
         fuels = plan.fuel_channels if plan is not None else {}
-        data = stack_data(db, row, month, look_back(month, rules), fuels)
+        data = stack_data(db, row, month, look_back(month, rules), fuels, center.now())
         channel = _chosen(data)
         found = None
         if channel is not None:
