@@ -143,6 +143,28 @@ def test_declared_other_attachments_than_the_month_lists(world: World) -> None:
     assert Code.DECLARE_MISMATCH in codes(verify(world))
 
 
+@pytest.mark.parametrize(
+    ("issue", "reason", "found"),
+    [
+        ("QUALITY_ERROR", None, {Code.QUALITY_OPEN}),
+        ("QUALITY_ERROR", " ", {Code.QUALITY_OPEN}),
+        ("QUALITY_ERROR", "meter changed on the 3rd", set()),
+        ("QUALITY_REMARK", None, set()),
+    ],
+)
+def test_error_findings_ask_for_the_technicians_reason(
+    world: World, issue: str, reason: str | None, found: set[Code]
+) -> None:
+    world.edit_body = lambda body: body.update(issues=[{"code": issue, "where": "GW-1/E.KWH", "zh": "–", "en": "–"}])
+    subjects = [world.attach("body.json", world.body()), world.attach("plan.json", b'{"plan":1}')]
+    said: dict[str, Any] = {"period": "2026-03", "rev": 1, "subjects": subjects}
+    why = {} if reason is None else {"reason": reason}
+    first = world.say("technician", "declare", role="technician", after=None, **said, **why)
+    second = world.say("responsible", "declare", role="responsible", after=first.sid, **said)
+    world.approve(world.close_month(declared=[first.sid, second.sid]))
+    assert codes(verify(world)) == found
+
+
 def test_approval_of_revision_1_does_not_approve_revision_2(world: World) -> None:
     first = world.close_month()
     world.approve(first)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 from decimal import Decimal
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from evidence.encoding import jcs, sha256_hex
-from evidence.judge_rules import CHECKS, DEFAULT, Override, RuleError, Severity, packaged_rules, read_rules
+from evidence.judge_rules import (
+    CHECKS,
+    DEFAULT,
+    Override,
+    Rule,
+    RuleError,
+    Severity,
+    packaged_rules,
+    read_rules,
+    rules_of,
+)
 
 RULES = packaged_rules()
 DATA = (files("evidence") / "rules" / f"{DEFAULT}.json").read_bytes()
@@ -126,3 +137,26 @@ def test_physical_ranges_are_those_of_the_table(quantity: str, unit: str, low: s
     assert found is not None
     assert (found.low, found.high) == (Decimal(low), Decimal(high))
     assert RULES.range_of(quantity, "furlong") is None
+
+
+@pytest.mark.parametrize("rule", RULES.rules.values(), ids=lambda rule: rule.id)
+def test_page_on_quality_says_what_the_file_says(rule: Rule) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "quality.md").read_text("utf-8")
+    (row,) = [line for line in page.splitlines() if line.startswith(f"| {rule.id} | ")]
+    name, limits, severity, flag, where = [cell.strip() for cell in row.split("|")[2:-1]]
+    assert rule.en in name
+    assert rule.zh in name
+    stated = dict(one.split(" ") for one in limits.split(", ")) if limits != "—" else {}
+    assert {limit: Decimal(value) for limit, value in stated.items()} == rule.limits
+    assert (severity, flag) == (rule.severity.value, rule.flag.value if rule.flag is not None else "—")
+    assert ("gateway" in where) == ("G" in rule.where)
+
+
+def test_rule_set_is_found_by_what_a_record_names() -> None:
+    site = RULES.with_overrides(
+        [Override("Q18", "holds its value", "minutes", Decimal(90)), Override("Q09", "not here")]
+    )
+    again = rules_of(site.name_json())
+    assert again is not None
+    assert again.rules == site.rules
+    assert rules_of({**site.name_json(), "hash": "0" * 64}) is None
