@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page
 
 from evidence.encoding import time_text
 from tests.webapp import views_world as world
+from tests.webapp.stack_world import Stack
 from webapp import create_app
 
 pytestmark = pytest.mark.browser
@@ -24,6 +25,8 @@ PATHS = {
         f"{PLANT}/ledger",
         f"{MONTH}/declare",
         MONTH,
+        f"{MONTH}/cems?day=2026-03-01",
+        f"{MONTH}/channels/STACK.CO2MASS?day=2026-03-01",
         f"{MONTH}/channels/ELEC.IMPORT?day=2026-03-01",
         f"{MONTH}/hours/{HOUR}/ELEC.IMPORT?gw={world.GW}",
         "/nowhere",
@@ -39,7 +42,9 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A served centre that these tests only read."""
     folder: Path = tmp_path_factory.mktemp("centre")
     center = world.copy_center(folder)
-    world.fill(center, hours=6)
+    stack = Stack(center, world.fill(center, hours=6))
+    stack.hour(6, code="CN-M")
+    stack.hour(7, valid=20, code="CN-M")  # an error finding: the declaration asks for a reason
     world.add_live(center)
     with world.serving(create_app(center.settings, center=center)) as base:
         yield base

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from datetime import timedelta
-from decimal import Decimal
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -14,96 +11,15 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from accounting.cems_rules import rules_name
-from evidence.channel import Channel, ChannelKind
-from evidence.encoding import time_text
 from evidence.errors import Code
-from evidence.judge_rules import packaged_rules
-from evidence.merkle import consistency_proof, root
-from evidence.reading import Flag, Leaf
-from evidence.segment import summarise
-from evidence.stack import Derivation, StackMeaning
 from sync import PushItem, Status
 from tests.webapp import views_world as world
+from tests.webapp.stack_world import MASS, Stack
 from webapp import create_app, drafts
-from webapp.center import Center
 from webapp.submission import submit
 
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 MONTH = f"/plants/{world.PLANT}/months/{world.PERIOD}"
 CEMS = f"{MONTH}/cems"
-RULES = packaged_rules()
-MASS, CO2, FLOW = "STACK.CO2MASS", "STACK.CO2", "STACK.FLOW"
-
-
-def meaning(quantity: str) -> StackMeaning:
-    return StackMeaning(quantity, Decimal(12), Decimal("0.75"), RULES.name_json())
-
-
-CHANNELS = (
-    Channel(
-        MASS,
-        "t/h",
-        ChannelKind.DERIVED,
-        MINUTE,
-        "cems1",
-        "derived",
-        subject="EAF1",
-        stack=meaning("co2_mass"),
-        derived=Derivation("co2-mass", {"co2": CO2}, {"area_m2": Decimal("27.64")}, rules_name(), "dry"),
-    ),
-    Channel(CO2, "%", ChannelKind.VALUE, MINUTE, "cems1", "modbus", subject="EAF1", stack=meaning("co2_concentration")),
-)
-
-
-class Stack:
-    """A gateway that seals hours of a stack, one reading a minute."""
-
-    def __init__(self, center: Center) -> None:
-        self.center = center
-        self.gateway = world.fill(center, hours=1)
-        for channel in CHANNELS:
-            self.gateway.declare(channel)
-
-    def hour(self, at: int, valid: int = 60, *, tonnes: str = "12.5", **notes: Mapping[str, Any]) -> None:
-        """Seal an hour whose first minutes are valid and the rest in calibration; `notes` are said of the mass."""
-        gateway, start = self.gateway, world.START + at * HOUR
-        for minute in range(60):
-            flag = Flag.NORMAL if minute < valid else Flag.CALIBRATION
-            for channel, value in ((MASS, tonnes), (CO2, "18.4")):
-                leaf = Leaf(
-                    len(gateway.leaves),
-                    start + minute * MINUTE,
-                    channel,
-                    Decimal(value),
-                    gateway.channels[channel].unit,
-                    flag,
-                )
-                gateway.leaves.append(leaf)
-        new = gateway.leaves[gateway.sealed :]
-        entries, gateway.baselines = summarise(new, gateway.channels, start, world.ZONE, gateway.baselines)
-        entries = [{**entry, **notes} if entry["id"] == MASS else entry for entry in entries]
-        hashes = gateway.hashes(len(gateway.leaves))
-        tree = {"start": gateway.sealed, "end": len(gateway.leaves), "root": root(hashes).hex()}
-        proof = tuple(value.hex() for value in consistency_proof(hashes, gateway.sealed))
-        gateway.sealed = len(gateway.leaves)
-        span = [time_text(start), time_text(start + HOUR)]
-        gateway.say("segment", start + HOUR, tree=tree, span=span, ch=entries, consistency=proof)
-
-    def stop(self, first: int, end: int) -> None:
-        """Mark a stop of the stack."""
-        start, finish = world.START + first * HOUR, world.START + end * HOUR
-        data = {
-            "record": "mark",
-            "kind": "stop",
-            "from": time_text(start),
-            "to": time_text(finish),
-            "entered": time_text(finish),
-            "by": "Li",
-            "reason": "planned",
-            "subject": "EAF1",
-        }
-        self.gateway.say("event", finish, type="maintenance", data=data)
 
 
 @pytest.fixture
