@@ -27,6 +27,7 @@ from evidence.encoding import decimal_text
 from evidence.hours import HourState as Judged
 from evidence.hours import HourValue
 from evidence.judge_rules import RuleSet
+from evidence.judge_value import is_recordable
 from evidence.minutes import MINUTE, MinuteValue, minute_values
 from evidence.reading import Flag, Leaf, Reading
 from evidence.stack import Derivation
@@ -220,6 +221,8 @@ def _of_minute(
             figure = half_up(computed(rule.case, means, units, rule.constants, rule.basis, rules), PLACES)
         except AccountingError as error:
             flag, reason = Flag.FAULT, f"{rule.case}: {error}"
+        if figure is not None and not is_recordable(figure):
+            figure, flag, reason = None, Flag.FAULT, f"{rule.case}: number too long to record"
     raw = " ".join(f"{part}={decimal_text(half_up(mean, PLACES))}" for part, mean in sorted(means.items()))
     return Reading(rule.name, start, figure, rule.needs.unit, flag, received, reason, raw)
 

@@ -16,6 +16,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from accounting.cems_channels import figure_of
+from accounting.cems_filling import Parts, Potentials, coded_hours, mean_of, parts_of
 from accounting.cems_rules import CemsRules
 from accounting.exact import half_up
 from accounting.period import Month
@@ -26,7 +27,6 @@ from accounting.substitution import (
     HourState,
     Totals,
     availability_of,
-    fill,
     long_gaps,
     totals,
 )
@@ -40,6 +40,8 @@ from evidence.marks import CalibrationRecord
 PLACES = 3
 """Decimals of tonnes as they are shown."""
 _MONTHS_OF_QUARTER = 3
+LONGEST_QUARTER_H = 92 * 24
+NO_POTENTIALS = Potentials()
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,14 @@ def cems_month(
     *,
     until: datetime,
     calibrations: Sequence[CalibrationRecord] = (),
-    potential: Decimal | None = None,
+    potentials: Potentials = NO_POTENTIALS,
+    channels: Sequence[StackChannel] = (),
 ) -> CemsMonth | None:
     """Judge, fill and add up the month of a mass channel; None where nothing of it is known.
 
     ``channel`` holds the entries of ``span``, which ends with ``month`` and begins as early as the rules look back.
-    ``until`` cuts a month that still runs; ``calibrations`` are those of the channels it is computed from.
+    ``until`` cuts a month that still runs; ``calibrations`` are those of the channels it is computed from. ``channels``
+    are all of the stack, for rule sets that fill concentration and flow.
     """
     first = min(channel.entries, default=None)
     if first is None or channel.rules is None or not channel.has_minutes or first >= month.end:
@@ -116,7 +120,16 @@ def cems_month(
     known = replace(span, start=min(first, month.start), end=min(month.end, until))
     judged = channel.hours(known)
     figures = [_figure(hour, calibrations) for hour in judged]
-    coded = fill(figures, rules, "mass", month.zone, potential=potential)
+    parts = parts_of(channel, channels)
+    coded = coded_hours(
+        judged,
+        figures,
+        rules,
+        month.zone,
+        parts=parts,
+        hours_of=lambda one: [_controlled(hour, mean_of(hour), one, parts, calibrations) for hour in one.hours(known)],
+        potentials=potentials,
+    )
     hours = [
         CemsHour(value, figure, code, channel.entries[value.start].code if value.start in channel.entries else "")
         for value, figure, code in zip(judged, figures, coded, strict=True)
@@ -136,11 +149,12 @@ def cems_month(
 
 
 def look_back(month: Month, rules: CemsRules) -> datetime:
-    """Return how early the past must begin: the longest look-back, doubled for hours not measured, or the quarter."""
+    """Return how early the past begins: the longest look-back and a quarter of it for hours not measured.
+
+    Availability over a year is that of the hours at hand.
+    """
     longest = max((band.look_back or 0 for band in rules.bands), default=0)
-    window = rules.availability.hours or 0
-    quarter = 93 * 24
-    return month.start - HOUR * max(longest + longest // 4, window, quarter)
+    return month.start - HOUR * max(longest + longest // 4, LONGEST_QUARTER_H)
 
 
 def compared(month: CemsMonth, accounted: Decimal) -> Comparison:
@@ -179,10 +193,27 @@ def out_of_control(hour: datetime, calibrations: Iterable[CalibrationRecord]) ->
 
 
 def _figure(hour: HourValue, calibrations: Sequence[CalibrationRecord]) -> HourFigure:
+    return _out(hour, figure_of(hour), calibrations)
+
+
+def _controlled(
+    hour: HourValue,
+    figure: HourFigure,
+    channel: StackChannel,
+    parts: Parts | None,
+    calibrations: Sequence[CalibrationRecord],
+) -> HourFigure:
+    """Take out an hour of a part whose own checks failed: those of the CO2 channel, or for the flow all others."""
+    is_co2 = parts is not None and channel is parts.co2
+    name = parts.co2.channel.id if parts is not None else ""
+    return _out(hour, figure, [one for one in calibrations if (one.channel == name) == is_co2])
+
+
+def _out(hour: HourValue, figure: HourFigure, calibrations: Sequence[CalibrationRecord]) -> HourFigure:
     is_out, good = out_of_control(hour.start, calibrations)
     if is_out and hour.state is not Judged.NOT_OPERATING:
         return HourFigure(hour.start, HourState.MISSING, good_until=good)
-    return figure_of(hour)
+    return figure
 
 
 def _quarter(hours: Sequence[HourValue], month: Month, rules: RuleSet) -> Finding | None:

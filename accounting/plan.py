@@ -91,10 +91,15 @@ class PlanItem(Closed):
 
 
 class CemsPlan(Closed):
-    """How missing hours of the stack measurement are filled: a rule set, and the maximum potential t/h if it asks."""
+    """How missing hours of the stack measurement are filled: a rule set, and the potentials that it may ask for.
+
+    ``potential`` is the largest mass in t/h, ``potential_co2`` and ``potential_flow`` are in the units of the channels.
+    """
 
     rules: Text
     potential: Number | None = None
+    potential_co2: Number | None = None
+    potential_flow: Number | None = None
 
     @model_validator(mode="after")
     def _rules_are_packaged(self) -> CemsPlan:

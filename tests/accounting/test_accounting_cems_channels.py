@@ -168,6 +168,7 @@ def test_velocity_coefficient_and_fixed_barometer_are_of_the_rule() -> None:
         ),
         ({"velocity": ("45", Flag.OVER_RANGE)}, Flag.OVER_RANGE, "co2-mass: T of velocity", False),
         ({"moisture": ("100", Flag.NORMAL)}, Flag.FAULT, "co2-mass: moisture is a share", False),
+        ({"velocity": ("9" * 70, Flag.NORMAL)}, Flag.FAULT, "co2-mass: number too long to record", False),
     ],
 )
 def test_flags_of_the_parts_are_combined_by_rule(

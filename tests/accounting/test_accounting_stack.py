@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,10 +15,12 @@ from signed_plant import MARCH, Chain, body_of, plan_bytes
 from accounting.cems_month import cems_month, compared, out_of_control
 from accounting.cems_rules import rules_name, rules_named
 from accounting.cover import derive_cover
+from accounting.errors import PlanError
 from accounting.exact import half_up
 from accounting.month import compose
 from accounting.parameter_set import packaged_bytes
-from accounting.period import month_of
+from accounting.period import Month, month_of
+from accounting.plan import read_plan
 from accounting.stack_checks import StackFinding, stack_findings
 from accounting.stack_hours import StackChannel, stack_channels
 from evidence.encoding import time_text
@@ -299,6 +302,61 @@ def test_capture_below_the_last_band_is_not_filled() -> None:
     assert {month.hours[at].coded.code for at in range(300, 560)} == {"CN-X"}
     assert month.quarter is not None
     assert month.quarter.severity is Severity.ERROR
+
+
+def with_flow(missing: set[int], *, basis: str = "dry", parts: Hours | None = None) -> list[StackChannel]:
+    """A kiln with 20 % of CO2 and a standard flow of 25,454.5 Nm3/h, which is 10 t/h; hours of both may be missing."""
+    chain = Chain()
+    rule = {**derived(), "inputs": {"co2": "CO2", "velocity": "V"}, "basis": "dry"}
+    flow = {**rule, "rule": "standard-flow", "inputs": {"velocity": "V"}, "basis": basis}
+    chain.config("CO2", "%", "value", subject="KILN", stack=meaning("co2_concentration"))
+    chain.config("FLOW", "Nm3/h", "derived", via="derived", subject="KILN", stack=meaning("stack_flow"), derived=flow)
+    chain.config("STACK.CO2", "t/h", "derived", via="derived", subject="KILN", stack=meaning("co2_mass"), derived=rule)
+    usual = {"CO2": "20", "FLOW": "25454.5", "STACK.CO2": "10"}
+    entries = [
+        {"id": name, "hour": time_text(MARCH + at * HOUR), **hour(value)}
+        for at in range(800)
+        for name, value in usual.items()
+        if at not in missing or (name == "FLOW" and at in (parts or {}))
+    ]
+    for at in range(0, len(entries), 200):
+        chain.segment(MARCH + 12 * HOUR, entries[at : at + 200])
+    return channels_of(chain, replace(MONTH, end=MARCH + 800 * HOUR))
+
+
+def channels_of(chain: Chain, span: Month) -> list[StackChannel]:
+    segments = [one for one in chain.statements if one.kind == "segment"]
+    events = [one for one in chain.statements if one.kind == "event"]
+    return stack_channels(derive_cover(segments, span), events, span)
+
+
+@pytest.mark.parametrize(
+    ("name", "basis", "flow_is_there", "code", "tonnes"),
+    [
+        ("us-part75", "dry", False, "07", "10.000"),
+        ("us-part75", "dry", True, "07", "10.000"),
+        ("us-part75", "wet", False, "XX", None),
+        ("eu-mrr", "dry", False, "EU-45", "10.000"),
+        ("cn-hj75", "dry", False, "CN-180", "10.000"),
+    ],
+)
+def test_plan_chooses_what_is_filled(name: str, basis: str, flow_is_there: bool, code: str, tonnes: str | None) -> None:
+    parts = {300: None} if flow_is_there else {}
+    found = with_flow({300}, basis=basis, parts=parts)
+    mass = next(one for one in found if one.channel.id == "STACK.CO2")
+    month = cems_month(mass, MONTH, MONTH, rules_named(name), until=END, channels=found)
+    assert month is not None
+    said = month.hours[300]
+    assert (said.coded.code, None if said.tonnes is None else str(said.tonnes)) == (code, tonnes)
+    assert month.hours[299].coded.code == rules_named(name).codes.measured.code
+
+
+def test_rule_set_of_the_plan_must_be_one_that_is_known() -> None:
+    plan = read_plan(plan_bytes(cems={"rules": "us-part75", "potential_co2": "30"}))
+    assert plan.cems is not None
+    assert plan.cems.potential_co2 == Decimal(30)
+    with pytest.raises(PlanError, match="cems: unknown rule set 'hj'"):
+        read_plan(plan_bytes(cems={"rules": "hj"}))
 
 
 @pytest.mark.parametrize(("missing", "severity"), [(50, None), (100, Severity.WARNING), (200, Severity.ERROR)])

@@ -14,6 +14,7 @@ ADVICE: Mapping[str, LazyString] = {
     "Q11": _("Send readings that are still at the plant; mark times in which the plant stood."),
     "Q12": _("Check the flags of the data logger: hour and minutes must say the same."),
     "Q13": _("Check the status signals of the device; its flags and values contradict each other."),
+    "Q26": _("Send readings that are missing, or mark the stop: the hour was coded otherwise than its minutes say."),
     "Q31": _("Say why the counter was set back or jumped, and what it counted in that time; record a change of meter."),
     "Q34": _("Record the maintenance with “cunzheng gateway mark maintenance”, with the seal or certificate."),
 }

@@ -17,8 +17,9 @@ from flask_login import login_required
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
+from accounting.cems_filling import STROKE, Potentials
 from accounting.cems_month import CemsHour, CemsMonth, Comparison, by_day, cems_month, compared, look_back
-from accounting.cems_rules import DEFAULT, CemsRules, rules_named
+from accounting.cems_rules import DEFAULT, CemsRules, packaged_rules, rules_named
 from accounting.errors import PeriodError
 from accounting.exact import down, half_up
 from accounting.period import Month, month_of
@@ -64,6 +65,7 @@ class HourRow:
     state: str
     kind: str
     method: str
+    signed: str
     means: list[tuple[str, Decimal | None]]
     findings: list[str]
 
@@ -88,7 +90,7 @@ def show(plant: str, period: str) -> ResponseReturnValue:
     with center.database.reading() as db:
         row = plant_of(db, plant)
         plan, month = plan_of(db, row), _month(row, period)
-        rules, potential = _rules(plan)
+        rules, potentials = _rules(plan)
         fuels = plan.fuel_channels if plan is not None else {}
         data = stack_data(db, row, month, look_back(month, rules), fuels, center.now())
         channel = _chosen(data)
@@ -97,7 +99,14 @@ def show(plant: str, period: str) -> ResponseReturnValue:
             names = {one.channel.id for one in data.parts_of(channel)} | {channel.channel.id}
             calibrations = [one for one in data.calibrations if one.channel in names]
             found = cems_month(
-                channel, data.span, month, rules, until=center.now(), calibrations=calibrations, potential=potential
+                channel,
+                data.span,
+                month,
+                rules,
+                until=center.now(),
+                calibrations=calibrations,
+                potentials=potentials,
+                channels=data.channels,
             )
         days = by_day(found.hours, month) if found is not None else {}
         day = request.args.get("day", "")
@@ -131,9 +140,11 @@ def _month(plant: Plant, period: str) -> Month:
         abort(404)
 
 
-def _rules(plan: Plan | None) -> tuple[CemsRules, Decimal | None]:
+def _rules(plan: Plan | None) -> tuple[CemsRules, Potentials]:
     said = None if plan is None else plan.cems
-    return (rules_named(DEFAULT), None) if said is None else (rules_named(said.rules), said.potential)
+    if said is None:
+        return rules_named(DEFAULT), Potentials()
+    return rules_named(said.rules), Potentials(said.potential, said.potential_co2, said.potential_flow)
 
 
 def _chosen(data: StackData) -> StackChannel | None:
@@ -177,7 +188,26 @@ def _hour(hour: CemsHour, data: StackData, found: CemsMonth) -> HourRow:
         if one.start == hour.start
     ]
     colour = {"measured": "good", "substituted": "warn", "unfilled": "bad", "stopped": ""}[kind]
-    return HourRow(hour, str(HOUR_STATES[kind]), colour, _method(hour.coded.code, found.rules), means, words)
+    return HourRow(
+        hour,
+        str(HOUR_STATES[kind]),
+        colour,
+        _method(hour.coded.code, found.rules),
+        _signed(hour, kind, found),
+        means,
+        words,
+    )
+
+
+def _signed(hour: CemsHour, kind: str, found: CemsMonth) -> str:
+    """Return the code the gateway signed, where it says something else of the hour than what is known now."""
+    said = found.channel.channel.derived
+    if not hour.signed_code or said is None or said.rules["id"] not in packaged_rules():
+        return hour.signed_code
+    codes = rules_named(said.rules["id"]).codes
+    meanings = {codes.measured.code: "measured", codes.not_operating.code: "stopped", codes.unfilled.code: "missing"}
+    now = "missing" if kind in ("substituted", "unfilled") else kind
+    return "" if meanings.get(hour.signed_code) == now else hour.signed_code
 
 
 def _method(code: str, rules: CemsRules) -> str:
@@ -187,7 +217,8 @@ def _method(code: str, rules: CemsRules) -> str:
     names |= {band.code: band.name for band in rules.bands}
     if rules.initial is not None:
         names[rules.initial.code] = rules.initial.name
-    return pick(names[code].zh, names[code].en) if code in names else code
+    known = [names[one] for one in code.split(STROKE) if one in names]
+    return _("; ").join(pick(one.zh, one.en) for one in known)
 
 
 def _by_rule(findings: Iterable[StackFinding], data: StackData) -> list[RuleRow]:
