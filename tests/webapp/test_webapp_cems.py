@@ -11,11 +11,12 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from evidence.encoding import strict_json
 from evidence.errors import Code
 from sync import PushItem, Status
 from tests.webapp import views_world as world
 from tests.webapp.stack_world import MASS, Stack
-from webapp import create_app, drafts
+from webapp import create_app, drafts, store_contents
 from webapp.submission import submit
 
 MONTH = f"/plants/{world.PLANT}/months/{world.PERIOD}"
@@ -81,6 +82,32 @@ def test_plant_without_a_stack_has_no_link_and_an_empty_page(tmp_path: Path) -> 
     assert "has no derived channel for it" in visitor.get(CEMS).text
     assert visitor.get(f"/plants/{world.PLANT}/months/2026-13/cems").status_code == 404
     assert world.log_in(create_app(center.settings, center=center), "other.city").get(CEMS).status_code in (403, 404)
+
+
+def test_tonnes_stand_beside_the_accounted_ones(stack: Stack) -> None:
+    for at in (1, 2):
+        stack.hour(at, code="CN-M")
+    person = technician(stack)
+    for param, value in (("scrap", "100"), ("crude_steel", "90")):
+        jws = person.sign(
+            kind="ledger", plant=world.PLANT, param=param, period=world.PERIOD, value=value, unit="t", mode="measured",
+            source="weighbridge", subjects=[],
+        )  # fmt: skip
+        assert submit(stack.center, [PushItem(jws)])[0].status is Status.LOGGED
+    assert "no whole accounting result" in page(stack)
+    body = strict_json(draft_body(stack))
+    (result,) = [one for one in body["results"] if one["subject"] == "EAF1"]
+    said = page(stack)
+    assert f"Stack, measured and substituted 25.000 tCO₂ Accounting, same boundary {result['total']}" in said
+    assert "Q33 E" in said
+
+
+def draft_body(stack: Stack) -> bytes:
+    draft = drafts.compose(stack.center, world.PLANT, world.PERIOD)
+    with stack.center.database.reading() as db:
+        data = store_contents.data(db, world.PLANT, draft.body_sha256)
+    assert data is not None
+    return data
 
 
 def test_page_speaks_chinese(stack: Stack) -> None:
