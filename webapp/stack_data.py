@@ -61,10 +61,9 @@ def stack_data(
 
 
 def has_stack(db: Session, plant: Plant, period: str) -> bool:
-    """Tell whether the first or last segment of a month speaks of a stack."""
-    rows = _segments(db, plant.id, period)
-    ends = [parse_envelope(row.jws).payload["ch"] for row in (*rows[:1], *rows[-1:])]
-    return any("minutes" in entry for entries in ends for entry in entries)
+    """Tell whether the month's newest segment speaks of a stack."""
+    row = store_log.newest_of_period(db, plant.id, period, "segment")
+    return row is not None and any("minutes" in entry for entry in parse_envelope(row.jws).payload["ch"])
 
 
 def _segments(db: Session, plant: str, period: str) -> list[LogEntry]:

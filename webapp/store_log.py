@@ -123,6 +123,12 @@ def period_entries(session: Session, plant: str, period: str, kinds: Sequence[st
     return list(session.scalars(query))
 
 
+def newest_of_period(session: Session, plant: str, period: str, kind: str) -> LogEntry | None:
+    """Get the newest entry of a kind that says something about a month."""
+    index = newest_index(session, plant, period, [kind])
+    return None if index < 0 else session.get(LogEntry, index)
+
+
 def chain_entries(session: Session, gw: str, epoch: int, first: int, last: int) -> list[LogEntry]:
     """List a device's entries by number, first to last."""
     query = (

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from evidence.channel import Channel, ChannelKind
+from evidence.errors import EvidenceError
 from evidence.judge_rules import packaged_rules
 from evidence.kinds import ChannelEntry, ConfigData
 from evidence.minutes import minute_values
@@ -22,7 +23,7 @@ T0 = datetime(2026, 3, 1, tzinfo=UTC)
 RULES = packaged_rules()
 MEANING = StackMeaning("co2_concentration", Decimal(12), Decimal("0.75"), RULES.name_json())
 ZONE = ZoneInfo("Asia/Shanghai")
-HASH = "0" * 64
+NAME = {"id": "cn-hj75", "version": "1", "hash": "0" * 64}
 
 
 def channel(poll_s: float = 5, **members: Any) -> Channel:
@@ -74,13 +75,7 @@ def test_letters_of_several_segments_are_joined() -> None:
 
 
 def test_meaning_and_derivation_survive_their_event() -> None:
-    derived = Derivation(
-        "co2-mass",
-        {"co2": "CO2"},
-        {"area_m2": Decimal("27.64")},
-        {"id": "cn-hj75", "version": "1", "hash": HASH},
-        "wet",
-    )
+    derived = Derivation("co2-mass", {"co2": "CO2"}, {"area_m2": Decimal("27.64")}, NAME, "wet")
     made = channel(60, kind=ChannelKind.DERIVED, derived=derived)
     assert Channel.from_config(made.config_data()) == made
     assert "stack" not in channel(stack=None).config_data()
@@ -98,13 +93,11 @@ def config(**changed: Any) -> dict[str, Any]:
         config(stack={**MEANING.to_json(), "rules": {"id": "cn-quality", "version": "2"}}),
         config(stack={**MEANING.to_json(), "rules": {**MEANING.rules, "overrides": [{"rule": "Q09", "reason": "–"}]}}),
         config(stack={**MEANING.to_json(), "rules": {**MEANING.rules, "overrides": []}}),
-        config(
-            derived={"rule": "co2-mass", "inputs": {"co2": "X"}, "rules": {"id": "a", "version": "1", "hash": HASH}}
-        ),
+        config(derived={"rule": "co2-mass", "inputs": {"co2": "X"}, "rules": NAME}),
     ],
 )
 def test_configuration_that_says_nonsense_is_refused(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises((ValueError, EvidenceError)):
         ConfigData.model_validate(wrong)
 
 

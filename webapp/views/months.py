@@ -39,7 +39,8 @@ def show(plant: str, period: str) -> ResponseReturnValue:
                 result["subject"]: pick(result["name"]["zh"], result["name"]["en"])
                 for result in (body or {}).get("results", [])
             },
-            has_stack=has_stack(db, row, period),
+            has_stack=has_stack(db, row, period)
+            or any(one["kind"] == "derived" for one in (body or {}).get("channels", [])),
             page=month_page(db, view, account(), digest, bundle_name(plant, period)),
         )
 
