@@ -187,8 +187,12 @@ def _marks_against_values(
             continue
         burnt = fuel.get(first.channel.subject or "", {})
         for start in sorted({start for one in stack.values() for start in one.entries}):
+            marks = first.marks_in(start)
+            whole = [mark for mark in marks if mark.start <= start and mark.end >= start + HOUR]
+            if marks and not whole:
+                continue  # an hour that is marked in part has values of both kinds in its mean
             finding = mark_against_values(
-                first.marks_in(start),
+                whole,
                 first.rules,
                 oxygen=_mean(stack.get(_OXYGEN), start),
                 co2=_mean(stack.get(_CO2), start),

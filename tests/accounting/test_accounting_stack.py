@@ -29,6 +29,14 @@ from evidence.marks import CalibrationRecord
 
 HOUR, WHOLE = timedelta(hours=1), "N" * 60
 MONTH = month_of("2026-03", ZoneInfo("Asia/Shanghai"))
+STOP = {
+    "record": "mark",
+    "kind": "stop",
+    "entered": time_text(MARCH),
+    "by": "Li",
+    "reason": "stop",
+    "subject": "KILN",
+}
 Hours = Mapping[int, Mapping[str, Any] | None]
 
 
@@ -80,21 +88,10 @@ def hour(value: str = "10", letters: str = WHOLE, code: str = "") -> dict[str, A
     return {**entry, "code": code} if code else entry
 
 
-def stop(chain: Chain, first: int, end: int) -> None:
+def stop(chain: Chain, first: float, end: float) -> None:
     """Mark a stop of the kiln, with the hour of the month it begins and ends."""
-    chain.event(
-        "maintenance",
-        {
-            "record": "mark",
-            "kind": "stop",
-            "from": time_text(MARCH + first * HOUR),
-            "to": time_text(MARCH + end * HOUR),
-            "entered": time_text(MARCH + end * HOUR),
-            "by": "Li",
-            "reason": "stop",
-            "subject": "KILN",
-        },
-    )
+    start, finish = time_text(MARCH + first * HOUR), time_text(MARCH + end * HOUR)
+    chain.event("maintenance", {**STOP, "from": start, "to": finish})
     # A mark counts when a segment of the month stands behind it.
     chain.segment(MARCH + 743 * HOUR, [{"id": "NOTE", "n": 1, "valid": 0}])
 
@@ -198,6 +195,12 @@ def test_marks_are_held_against_oxygen_and_co2(oxygen: str, co2: str, is_marked:
     said = [one for one in found(chain) if one.finding.rule == "Q14"]
     assert [one.finding.detail for one in said] == [detail] * bool(detail)
     assert {(one.where, one.start) for one in said} <= {("GW-0001/O2", MARCH + 7 * HOUR)}
+
+
+def test_hour_that_is_marked_in_part_is_held_against_nothing() -> None:
+    chain = kiln(O2={7: hour("15")}, CO2={7: hour("8")})
+    stop(chain, 7.5, 8)
+    assert "Q14" not in rules_found(chain)
 
 
 def test_fuel_that_moves_contradicts_a_stop() -> None:
