@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from evidence.encoding import strict_json
+from evidence.encoding import strict_json, time_text
 from evidence.errors import Code
 from sync import PushItem, Status
 from tests.webapp import views_world as world
@@ -62,6 +63,19 @@ def test_month_of_a_stack_shows_hours_by_code_and_tonnes_apart(stack: Stack) -> 
     assert "Q09 Every quarter of an hour has data" in said
     assert "no valid data in quarter 3, 4 of the hour" in said
     assert "signed by the gateway: CN-M" not in said
+
+
+def test_hour_page_shows_minutes_code_findings_and_an_uncertain_clock(stack: Stack) -> None:
+    stack.hour(1, valid=20, code="CN-X", found={"Q34": 2})
+    stack.gateway.clock = "none"
+    stack.hour(2, code="CN-M")
+    first, second = (
+        page(stack, f"{MONTH}/hours/{time_text(world.START + timedelta(hours=at))}/{MASS}") for at in (1, 2)
+    )
+    assert "20 of 60 valid · method code CN-X NNNNNNNNNNNNNNN NNNNNCCCCCCCCCC CCCCCCCCCCCCCCC" in first
+    assert "Finding of severity E Q34 2" in first
+    assert "time uncertain" not in first
+    assert "time uncertain the gateway’s clock was not synchronised" in second
 
 
 def test_hour_opens_to_its_readings_and_the_month_leads_to_the_page(stack: Stack) -> None:

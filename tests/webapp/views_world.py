@@ -112,6 +112,7 @@ class TestGateway:
     prev: str | None = None
     baselines: dict[str, Baseline] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
+    clock: str = "ntp"
 
     def enrol(self) -> None:
         """Enrol with a one-time code."""
@@ -141,7 +142,7 @@ class TestGateway:
             "epoch": 1,
             "seq": self.seq,
             "prev": self.prev,
-            "clk": {"boot": "b1", "mono": self.seq * 1000, "src": "ntp", "off_ms": 3},
+            "clk": {"boot": "b1", "mono": self.seq * 1000, "src": self.clock, "off_ms": 3},
             "anchor": None,
             **members,
         }

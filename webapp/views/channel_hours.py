@@ -20,6 +20,8 @@ from evidence.statement import parse_envelope
 from evidence.tiles import TILE_WIDTH
 from webapp.models import LogEntry
 
+SYNCHRONISED = ("ntp", "gnss")
+
 
 @dataclass(frozen=True)
 class SegmentRef:
@@ -34,6 +36,13 @@ class SegmentRef:
     end: int
     entry: Mapping[str, Any]
     """What it says of the channel in that hour."""
+    clock: str = ""
+    """What disciplined the gateway's clock when it signed: ntp, gnss, rtc or none."""
+
+    @property
+    def is_time_certain(self) -> bool:
+        """Whether the gateway's clock was synchronised."""
+        return self.clock in SYNCHRONISED
 
     @property
     def tiles(self) -> range:
@@ -93,7 +102,9 @@ def hours_of(entries: Sequence[LogEntry], channel: str, gw: str | None, zone: Zo
         tree, number = payload["tree"], (str(payload["gw"]), payload["epoch"], payload["seq"])
         for entry in payload["ch"]:
             if entry["id"] == channel:
-                segment = SegmentRef(row.sid, row.idx, *number, tree["start"], tree["end"], entry)
+                segment = SegmentRef(
+                    row.sid, row.idx, *number, tree["start"], tree["end"], entry, payload["clk"]["src"]
+                )
                 found.setdefault(entry_hour(entry, payload["span"], zone), []).append(segment)
     return [_hour(parse_time(start), parts) for start, parts in sorted(found.items())]
 
