@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ PATHS = {
         MONTH,
         f"{MONTH}/cems?day=2026-03-01",
         f"{MONTH}/channels/STACK.CO2MASS?day=2026-03-01",
+        f"{MONTH}/hours/{time_text(world.START + timedelta(hours=7))}/STACK.CO2MASS?gw={world.GW}",
         f"{MONTH}/channels/ELEC.IMPORT?day=2026-03-01",
         f"{MONTH}/hours/{HOUR}/ELEC.IMPORT?gw={world.GW}",
         "/nowhere",

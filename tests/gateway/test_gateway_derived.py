@@ -7,13 +7,19 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from conftest import START, Plant
 
 from accounting.cems_channels import derive, rule_of
-from accounting.cems_rules import read_rules, rules_bytes
+from accounting.cems_month import cems_month
+from accounting.cems_rules import read_rules, rules_bytes, rules_named
+from accounting.cover import derive_cover
 from accounting.exact import half_up
+from accounting.period import month_of
+from accounting.stack_checks import stack_findings
+from accounting.stack_hours import stack_channels
 from evidence.channel import Channel
 from evidence.judge_rules import rules_of
 from evidence.marks import Mark, MarkKind
@@ -162,6 +168,25 @@ def test_late_readings_complete_a_minute_and_replace_none(kiln: Plant) -> None:
     assert second["minutes"] == "-" * 40 + "N" + "-" * 19
     kiln.pipeline.seal_due(timedelta(0))
     assert len(entries(kiln, "STACK.CO2")) == 2
+
+
+def test_what_the_gateway_sealed_is_what_the_centre_shows(kiln: Plant) -> None:
+    """From the signed statements alone: the tonnes of the hour, its code, and no finding of that hour."""
+    read(kiln, range(60))
+    sealed(kiln)
+    statements = kiln.writer.call(own_statements)
+    events = [one for one in statements if one.kind == "event"]
+    month = month_of("2026-03", ZoneInfo("Asia/Shanghai"))
+    covered = derive_cover([one for one in statements if one.kind == "segment"], month)
+    stacks = stack_channels(covered, events, month)
+    assert {one.quantity for one in stacks} == {"co2_mass", *(quantity for _, quantity, _ in PARTS.values())}
+    mass = next(one for one in stacks if one.channel.id == "STACK.CO2")
+    said = cems_month(mass, month, month, rules_named(), until=START + HOUR)
+    assert said is not None
+    hour = said.hours[-1]
+    assert (hour.start, str(hour.tonnes), hour.coded.code, hour.signed_code) == (START, "300.391", "CN-M", "CN-M")
+    findings = stack_findings(stacks, month, until=START + HOUR)
+    assert [one for one in findings if one.start == START] == []
 
 
 def test_site_without_derived_channels_or_stack_says_nothing_new(make_plant: Callable[..., Plant]) -> None:
