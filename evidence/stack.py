@@ -100,8 +100,11 @@ def joined_letters(parts: Iterable[str]) -> str:
 
     A minute of which each segment holds too few readings stays invalid: nobody can add them up without the readings.
     """
+    said = list(parts)
+    if len(said) == 1:
+        return said[0]
     joined = [NOTHING] * MINUTES
-    for letters in parts:
+    for letters in said:
         for at, letter in enumerate(letters):
             if letter != NOTHING and joined[at] != Flag.NORMAL.value:
                 joined[at] = letter

@@ -161,24 +161,27 @@ class Chain:
         return self._sign(payload, moment("2026-04-05T00:00:00+00:00"))
 
     def _sign(self, payload: dict[str, Any], t: datetime) -> Statement:
-        seq = len(self.statements) + 1
-        statement = sign(
-            {
-                "v": 1,
-                "plant": self.plant,
-                "t": time_text(t),
-                "gw": self.gw,
-                "epoch": self.epoch,
-                "seq": seq,
-                "prev": self.statements[-1].sid if self.statements else None,
-                "clk": {"boot": "b1", "mono": seq * 1000, "src": "ntp", "off_ms": 3},
-                "anchor": None,
-                **payload,
-            },
-            GATEWAY_KEY,
-        )
+        statement = self._made(self._whole(payload, t))
         self.statements.append(statement)
         return statement
+
+    def _made(self, payload: dict[str, Any]) -> Statement:
+        return sign(payload, GATEWAY_KEY)
+
+    def _whole(self, payload: dict[str, Any], t: datetime) -> dict[str, Any]:
+        seq = len(self.statements) + 1
+        return {
+            "v": 1,
+            "plant": self.plant,
+            "t": time_text(t),
+            "gw": self.gw,
+            "epoch": self.epoch,
+            "seq": seq,
+            "prev": self.statements[-1].sid if self.statements else None,
+            "clk": {"boot": "b1", "mono": seq * 1000, "src": "ntp", "off_ms": 3},
+            "anchor": None,
+            **payload,
+        }
 
 
 def ledger(

@@ -7,6 +7,9 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from flask import Flask
+from flask.testing import FlaskClient
+
 from accounting.cems_rules import rules_name
 from evidence.channel import Channel, ChannelKind
 from evidence.encoding import time_text
@@ -48,6 +51,8 @@ class Stack:
 
     def __init__(self, center: Center, gateway: world.TestGateway | None = None) -> None:
         self.center, self.gateway = center, gateway or world.fill(center, hours=1)
+        self.app: Flask | None = None
+        self.clients: dict[str, FlaskClient] = {}
         for channel in CHANNELS:
             self.gateway.declare(channel)
 

@@ -30,12 +30,16 @@ def stack(tmp_path: Path) -> Stack:
 
 
 def client(stack: Stack, name: str = "li.na") -> FlaskClient:
-    return world.log_in(app(stack), name)
+    """Log in, once for each person: hashing a password takes its time."""
+    if name not in stack.clients:
+        stack.clients[name] = world.log_in(app(stack), name)
+    return stack.clients[name]
 
 
 def app(stack: Stack) -> Flask:
-    made: Flask = create_app(stack.center.settings, center=stack.center)
-    return made
+    if stack.app is None:
+        stack.app = create_app(stack.center.settings, center=stack.center)
+    return stack.app
 
 
 def page(stack: Stack, url: str = CEMS) -> str:
@@ -154,7 +158,7 @@ def test_error_finding_blocks_the_month_until_a_reason_is_given(stack: Stack) ->
     assert declaration(stack, person, **first, reason="  ") == (Status.REFUSED, Code.QUALITY_OPEN.value)
     assert declaration(stack, person, **first, reason="the mark was signed late") == (Status.LOGGED, None)
     assert "the mark was signed late" in page(stack, MONTH)  # in the trail of the month
-    said = words(world.log_in(app(stack), "wang.jun").get(f"{MONTH}/declare").text)
+    said = words(client(stack, "wang.jun").get(f"{MONTH}/declare").text)
     assert "The technician’s reason: the mark was signed late" in said
 
 
