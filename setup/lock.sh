@@ -11,7 +11,7 @@ command -v uv >/dev/null || python -m pip install -q uv
 compile() { # OUTPUT ARGUMENT...
     local output="$1"
     shift
-    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header --no-annotate \
         --no-emit-index-url --no-emit-find-links -o "$output" "$@" >/dev/null
     echo "$output: $(grep -c '==' "$output") packages"
 }

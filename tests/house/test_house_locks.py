@@ -6,12 +6,16 @@ import json
 import re
 import subprocess
 import tomllib
+from importlib.metadata import PackageNotFoundError, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 PYTHON_LOCKS = ("requirements.lock", "requirements-dev.lock", "requirements-npm.lock")
-PACKAGE_LINE = re.compile(r"^([a-z0-9][a-z0-9.-]*)==([^ ]+)( ; [^\\]+)? \\$")
+PACKAGE_LINE = re.compile(
+    r"^(?P<name>[a-z0-9][a-z0-9.-]*)(?:\[(?P<extras>[a-z0-9,-]+)\])?==(?P<version>[^ ]+)( ; [^\\]+)? \\$"
+)
 HASH_LINE = re.compile(r"^    --hash=sha256:[0-9a-f]{64}( \\)?$")
 
 
@@ -23,8 +27,27 @@ def locked(path: Path) -> dict[str, set[str]]:
     versions: dict[str, set[str]] = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if match := PACKAGE_LINE.match(line):
-            versions.setdefault(match[1], set()).add(match[2])
+            versions.setdefault(match["name"], set()).add(match["version"])
     return versions
+
+
+def locked_extras(path: Path) -> set[tuple[str, str]]:
+    lines = (PACKAGE_LINE.match(line) for line in path.read_text(encoding="utf-8").splitlines())
+    return {(line["name"], extra) for line in lines if line and line["extras"] for extra in line["extras"].split(",")}
+
+
+def wanted_extras(names: set[str]) -> set[tuple[str, str]]:
+    """Package and extra of each requirement of the installed among these packages, as it applies here."""
+    wanted = set()
+    for name in names:
+        try:
+            lines = requires(name) or []
+        except PackageNotFoundError:  # for another platform
+            continue
+        for requirement in map(Requirement, lines):
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                wanted |= {(normalised(requirement.name), extra) for extra in requirement.extras}
+    return wanted
 
 
 @pytest.mark.parametrize("name", PYTHON_LOCKS)
@@ -59,6 +82,14 @@ def test_every_direct_dependency_is_locked(root: Path) -> None:
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]
     direct = {normalised(re.split(r"[\[<>=;~ ]", line)[0]) for line in (*project["dependencies"], *extras)}
     assert direct - set(locked(root / "requirements.lock")) == set()
+
+
+def test_extras_that_packages_ask_for_are_locked_with_their_names(root: Path) -> None:
+    # pip before 23.3 looks for the newest release of `coverage[toml]` when the lock only says `coverage`, and then
+    # refuses it for want of a hash: set-up would break on the day of that release.
+    lock = root / "requirements-dev.lock"
+    assert wanted_extras(set(locked(lock))) - locked_extras(lock) == set()
+    assert ("coverage", "toml") in locked_extras(lock)
 
 
 def test_the_runtime_lock_is_part_of_the_development_lock(root: Path) -> None:
