@@ -17,6 +17,7 @@ from cunzheng.demo.processes import Programs, free_port, is_free
 from cunzheng.demo.stage import Months, Stage
 from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import say
+from cunzheng.simulator.broker import Kind
 
 DEFAULT_PORT = 8080
 
@@ -43,13 +44,21 @@ DEFAULT_PORT = 8080
     type=click.Path(path_type=Path, file_okay=False),
     help=say("数据目录，保留以便再次使用；默认为临时目录。", "Folder to keep the data in; default: a temporary one."),
 )
-def demo(port: int | None, once: bool, folder: Path | None) -> int:
+@click.option(
+    "--broker",
+    type=click.Choice(["mosquitto", "amqtt"]),
+    help=say(
+        "消息代理；默认用 mosquitto，未安装时用内置的 amqtt。",
+        "MQTT broker; default: mosquitto where installed, else the embedded amqtt.",
+    ),
+)
+def demo(port: int | None, once: bool, folder: Path | None, broker: Kind | None) -> int:
     """Set the stage, then show it or walk through it."""
     started = time.monotonic()
     for name in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, _stop_in_order)
     with _folder(folder) as place, Programs(place) as programs:
-        stage = Stage(place, programs, _port(port, once=once))
+        stage = Stage(place, programs, _port(port, once=once), broker)
         if once and stage.is_set_up:
             raise CommandError(
                 f"{place} 中已有演示数据；--once 需要空目录",
@@ -63,8 +72,7 @@ def demo(port: int | None, once: bool, folder: Path | None) -> int:
             if once:
                 click.echo(say("完成", "done") + f"  {time.monotonic() - started:.0f} s")
                 return ExitCode.DONE
-            _explain(stage, months)
-            _until_interrupted(programs)
+            _show_until_interrupted(stage, months, programs)
         finally:
             programs.stop()
             if stage.broker is not None:
@@ -145,8 +153,9 @@ def _stop_in_order(number: int, frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _until_interrupted(programs: Programs) -> None:
+def _show_until_interrupted(stage: Stage, months: Months, programs: Programs) -> None:
     try:
+        _explain(stage, months)
         while (name := programs.ended()) is None:
             time.sleep(0.5)
         programs.require(name)

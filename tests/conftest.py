@@ -35,8 +35,12 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the slow tests begin; else the order stays random."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the long forms to `make faults`, which says how many rounds; let the slow tests begin, else at random."""
+    if "CUNZHENG_FAULT_ROUNDS" not in os.environ:
+        long = [item for item in items if _rank(item) < len(SLOW) and item.get_closest_marker("faults")]
+        config.hook.pytest_deselected(items=long)
+        items[:] = [item for item in items if item not in long]
     items.sort(key=_rank)
 
 

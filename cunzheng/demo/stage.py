@@ -21,7 +21,7 @@ from cunzheng.demo.person import Person
 from cunzheng.demo.processes import Programs, free_port
 from cunzheng.errors import CommandError
 from cunzheng.lang import say
-from cunzheng.simulator.broker import BrokerHandle, start_broker
+from cunzheng.simulator.broker import BrokerHandle, Kind, start_broker
 from evidence.bundle import read_bundle
 from evidence.encoding import strict_json
 from evidence.trust import Trust
@@ -50,12 +50,13 @@ class Months:
 class Stage:
     """One demonstration in one folder."""
 
-    def __init__(self, folder: Path, programs: Programs, port: int) -> None:
+    def __init__(self, folder: Path, programs: Programs, port: int, broker_kind: Kind | None = None) -> None:
         self.folder = folder
         self.programs = programs
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
         self.broker: BrokerHandle | None = None
+        self._broker_kind = broker_kind
         self._modbus_port = free_port()
 
     @property
@@ -97,7 +98,7 @@ class Stage:
 
     def start_devices(self) -> str:
         """Start the broker and the simulated devices, and write the gateway's files for their ports."""
-        self.broker = start_broker(self.folder / "broker")
+        self.broker = start_broker(self.folder / "broker", kind=self._broker_kind)
         self._write("devices.toml", stage_plant.devices_toml(self._modbus_port, self.broker.port))
         self._write("site.toml", stage_plant.site_toml(self._modbus_port))
         self._write("gateway.toml", stage_plant.gateway_toml(self.port, self.broker.port, mqtt5=self.broker.mqtt5))

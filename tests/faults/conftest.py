@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from fault_world import World, build_template
-
-HERE = Path(__file__).parent
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the long forms to `make faults`, which says how many rounds."""
-    if "CUNZHENG_FAULT_ROUNDS" in os.environ:
-        return
-    long = [item for item in items if item.path.parent == HERE and item.get_closest_marker("faults")]
-    config.hook.pytest_deselected(items=long)
-    items[:] = [item for item in items if item not in long]
 
 
 @pytest.fixture(scope="session")
