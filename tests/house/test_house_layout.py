@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -54,17 +56,22 @@ def test_test_folders_are_not_packages(root: Path) -> None:
     assert [str(path.relative_to(root)) for path in (root / "tests").rglob("__init__.py")] == []
 
 
+def build(folder: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+
+
 @pytest.fixture(scope="module")
-def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    root = Path(__file__).resolve().parents[2]
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("wheel")
-    subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(out)],
-        cwd=root,
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = out.glob("*.whl")
+    done = build(Path(__file__).resolve().parents[2], out)
+    assert done.returncode == 0, done.stderr
+    (made,) = out.glob("*.whl")
+    return made
+
+
+@pytest.fixture
+def wheel_names(wheel: Path) -> list[str]:
     return zipfile.ZipFile(wheel).namelist()
 
 
@@ -83,6 +90,35 @@ def test_the_wheel_carries_every_file_of_the_packages(root: Path, wheel_names: l
 
 def test_the_wheel_carries_the_browser_files(root: Path, wheel_names: list[str]) -> None:
     assert "webapp/static/vendor/htmx.min.js" in wheel_names
+
+
+def test_an_installed_wheel_runs_away_from_the_sources(wheel: Path, tmp_path: Path) -> None:
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "cunzheng", "profile", "list", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path / "site")},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "eastron-sdm630" in done.stdout
+
+
+def test_a_wheel_without_the_browser_files_is_not_built(root: Path, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE", "setup", *PACKAGES):
+        left_out = shutil.ignore_patterns("vendor", "__pycache__")
+        if (root / name).is_dir():
+            shutil.copytree(root / name, bare / name, ignore=left_out)
+        else:
+            shutil.copy(root / name, bare)
+    done = build(bare, tmp_path / "out")
+    assert done.returncode != 0
+    assert "webapp/static/vendor is empty; run setup/setup.sh demo first" in done.stderr
+    assert not list(tmp_path.glob("out/*.whl"))
 
 
 def test_the_version_is_told_once(root: Path) -> None:
