@@ -126,6 +126,29 @@ def test_what_cannot_be_done_is_one_line_and_a_code(folder: Path, words: tuple[s
     assert "Traceback" not in result.output
 
 
+@pytest.mark.parametrize(
+    ("export", "how", "says"),
+    [
+        (("end,kwh", "end,mwh"), ("", ""), "line 1: column 'kwh' is missing"),
+        (("00:30:00+08:00", "00:30:00"), ("", ""), "line 3: time '2026-02-01T00:30:00'"),
+        (("", ""), ('unit = "kWh"', 'unit = "kwh"'), "unknown unit 'kwh'"),
+        (("00:30:00+08:00,4", "00:15:00+08:00,4"), ("", ""), "line 3"),
+    ],
+    ids=["column", "naive-time", "unknown-unit", "duplicate-row"],
+)
+def test_bad_export_is_one_line_and_a_code_and_nothing_is_stored(
+    folder: Path, export: tuple[str, str], how: tuple[str, str], says: str
+) -> None:
+    called(folder, "enrol", CODE)
+    for name, change in (("export.csv", export), ("map.toml", how)):
+        path = folder / name
+        path.write_text(path.read_text("utf-8").replace(*change) if change[0] else path.read_text("utf-8"), "utf-8")
+    result = called(folder, "import", str(folder / "export.csv"), "--map", str(folder / "map.toml"))
+    assert (result.exit_code, result.stdout, result.stderr.count("\n")) == (3, "", 1)
+    assert says in result.stderr
+    assert json.loads(called(folder, "status", "--json").stdout)["readings"] == 0
+
+
 def test_centre_that_is_away_is_exit_code_2(folder: Path, centre: SmallCentre) -> None:
     called(folder, "enrol", CODE)
     centre.dials.down = True
