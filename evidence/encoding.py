@@ -11,6 +11,7 @@ import json
 import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import rfc8785
@@ -131,9 +132,13 @@ def time_text(moment: datetime) -> str:
     """Write an aware moment as RFC 3339 in UTC with exactly three decimals (truncated)."""
     if moment.tzinfo is None:
         raise ValueError("a naive time has no place in evidence")
-    utc = moment.astimezone(UTC)
-    # strftime leaves the year unpadded below 1000 on some systems.
-    return f"{utc.year:04d}-{utc:%m-%dT%H:%M:%S}.{utc.microsecond // 1000:03d}Z"
+    # Only UTC is remembered: in other zones two moments can compare equal (the hour that comes twice in autumn).
+    return _utc_text(moment if moment.tzinfo is UTC else moment.astimezone(UTC))
+
+
+@lru_cache(maxsize=4096)
+def _utc_text(utc: datetime) -> str:
+    return f"{utc.isoformat(timespec='milliseconds')[:-6]}Z"
 
 
 def parse_time(text: str) -> datetime:
@@ -142,6 +147,11 @@ def parse_time(text: str) -> datetime:
     Raises:
         EvidenceError: ``SCHEMA``.
     """
+    return _parsed_time(text)
+
+
+@lru_cache(maxsize=4096)
+def _parsed_time(text: str) -> datetime:
     if not _TIME.match(text):
         raise EvidenceError(Code.SCHEMA, f"not a UTC time with three decimals: {text[:40]!r}")
     try:

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from decimal import Context, Decimal, Inexact, localcontext
+from functools import lru_cache
 from typing import Any
 
 from evidence.channel import Channel, ChannelKind
-from evidence.encoding import decimal_text, parse_decimal, time_text
+from evidence.encoding import FIRST_YEAR, decimal_text, parse_decimal, time_text
 from evidence.reading import Leaf
 from evidence.stack import has_minutes, minute_letters
 from evidence.totaliser import Step, judge_step
@@ -24,6 +25,7 @@ GAP_POLLS = 3
 """A difference over more poll intervals than this spans a gap (check Q06)."""
 HOUR = timedelta(hours=1)
 _TICK = timedelta(microseconds=1)
+_QUARTER_S = 900
 _MINUTE_KINDS = frozenset({ChannelKind.VALUE, ChannelKind.DERIVED})
 _PLAIN_SUMS = frozenset({ChannelKind.VALUE, ChannelKind.DERIVED, ChannelKind.INTERVAL})
 
@@ -38,6 +40,18 @@ class Baseline:
 
 def hour_of(moment: datetime, zone: tzinfo) -> datetime:
     """Return the start, in UTC, of the local hour that holds a moment."""
+    if moment.year < FIRST_YEAR:
+        return _hour_of(moment, zone)
+    return _hour_of_quarter(int(moment.timestamp()) // _QUARTER_S, zone)
+
+
+@lru_cache(maxsize=4096)
+def _hour_of_quarter(quarter: int, zone: tzinfo) -> datetime:
+    """Offsets of all zones are whole quarters of an hour since 1972, so a quarter lies in one hour."""
+    return _hour_of(datetime.fromtimestamp(quarter * _QUARTER_S, UTC), zone)
+
+
+def _hour_of(moment: datetime, zone: tzinfo) -> datetime:
     local = moment.astimezone(zone)
     return local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
 

@@ -16,7 +16,7 @@ from gateway.lang import say
 from gateway.rawtile import RawFolder, RawTile
 from gateway.reading_store import sealed_readings
 from gateway.store import Store
-from gateway.tree import ReadingTree, line_text
+from gateway.tree import ReadingTree
 
 
 @dataclass
@@ -43,6 +43,7 @@ def check_store(store: Store, raw: RawFolder, *, repair: bool) -> CheckReport:
         )
     for row in store.rows("SELECT epoch FROM tree ORDER BY epoch"):
         _check_tree(store, raw, row["epoch"], report, repair=repair)
+    raw.settle()
     _check_chain(store, report)
     return report
 
@@ -113,7 +114,7 @@ def _leaves(
     except IntegrityError as error:
         said = say(error.zh, error.en)
     if repair and rows_fit:
-        lines = tuple(line_text(one) for one in rows)
+        lines = tuple(one.line_at(start + at) for at, one in enumerate(rows))
         raw.write(RawTile(epoch, number, row["salt"], lines, tuple(one.to_raw() for one in rows)))
         report.repaired += 1
     else:

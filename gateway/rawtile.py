@@ -1,7 +1,8 @@
 """Raw tiles: 256 readings with their raw words in one compressed file beside the database.
 
 Written temp → fsync → rename → fsync folder before the database says the tile exists, so a file that the database
-names is always whole. The lines are leaf lines without their salt; the tile's secret stands beside them.
+names is always whole; the folder is synced once for all tiles of a transaction (`RawFolder.settle`). The lines are leaf
+lines without their salt; the tile's secret stands beside them.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from evidence.errors import EvidenceError
 from evidence.merkle import leaf_hash
@@ -22,9 +26,8 @@ FORMAT = 1
 _COMPRESSION = 6
 
 
-@dataclass(frozen=True)
-class RawReading:
-    """What is kept of a reading beside its leaf: where the value came from."""
+class RawReading(NamedTuple):
+    """What is kept of a reading beside its leaf: where the value came from. A tuple, because there are so many."""
 
     seq: int
     received: str
@@ -99,18 +102,35 @@ class RawFolder:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._unsettled: set[Path] = set()
 
     def path(self, epoch: int, number: int) -> Path:
         """Name the file of a tile, a thousand tiles to a sub-folder."""
         return self.folder / str(epoch) / f"{number // 1000:06d}" / f"{number % 1000:03d}.json.gz"
 
     def write(self, tile: RawTile) -> None:
-        """Write a tile so that after a power cut it is there whole or not at all.
+        """Write a tile so that after a power cut it is there whole or not at all; after `settle` it is there.
 
         Raises:
             StoreError: the disk refused.
         """
-        write_file(self.path(tile.epoch, tile.number), tile.to_bytes())
+        path = self.path(tile.epoch, tile.number)
+        self._unsettled.add(path.parent)
+        with _refusal_of(path):
+            _make_folder(path.parent)
+            _write_durably(path, tile.to_bytes())
+
+    def settle(self) -> None:
+        """Make sure that the tiles written so far survive a power cut; before the database names them.
+
+        Raises:
+            StoreError: the disk refused.
+        """
+        while self._unsettled:
+            folder = next(iter(self._unsettled))
+            with _refusal_of(folder):
+                sync_folder(folder)
+            self._unsettled.discard(folder)
 
     def read(self, epoch: int, number: int) -> RawTile:
         """Read a tile.
@@ -137,9 +157,16 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         StoreError: the disk refused.
     """
-    try:
+    with _refusal_of(path):
         _make_folder(path.parent)
         _write_durably(path, data)
+        sync_folder(path.parent)
+
+
+@contextmanager
+def _refusal_of(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise StoreError(
             f"无法写入 {path}: {error.strerror}；请检查磁盘",
@@ -158,7 +185,6 @@ def _write_durably(path: Path, data: bytes) -> None:
     finally:
         os.close(handle)
     temporary.replace(path)
-    sync_folder(path.parent)
 
 
 def _make_folder(folder: Path) -> None:

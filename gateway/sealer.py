@@ -55,7 +55,7 @@ def seal_hours(
     for hour in hours:
         begin, waiting = parse_time(hour), open_readings(store, hour)
         # No entry depends on where in the tree its readings will stand.
-        leaves = (reading.at_leaf(0).to_leaf() for reading in waiting)
+        leaves = (reading.leaf_at(0) for reading in waiting)
         summary, after = summarise(leaves, channels, begin, zone, carry)
         if notes is not None:
             summary = notes(hour, summary, waiting)
@@ -63,10 +63,9 @@ def seal_hours(
             names = {entry["id"] for entry in entries}
             group = [reading for reading in waiting if reading.channel in names]
             start = tree.size
-            placed = [reading.at_leaf(start + offset) for offset, reading in enumerate(group)]
-            for reading in placed:
+            for reading in group:
                 tree.append(reading)
-            assign_leaves(store, tree.epoch, placed)
+            assign_leaves(store, tree.epoch, start, group)
             statement = append(
                 store,
                 signer,
@@ -82,7 +81,7 @@ def seal_hours(
                 'INSERT INTO segment (epoch, start, "end", hour, sid) VALUES (?, ?, ?, ?, ?)',
                 (tree.epoch, start, tree.size, hour, statement.sid),
             )
-            segments, readings = segments + 1, readings + len(placed)
+            segments, readings = segments + 1, readings + len(group)
         save_baselines(store, {name: one for name, one in after.items() if carry.get(name) != one})
         carry = after
     tree.save()

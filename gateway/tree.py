@@ -6,11 +6,10 @@ database keeps their roots only, level by level. Which readings become leaves is
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 
 from evidence.merkle import HASH_BYTES, RightEdge, leaf_hash
-from evidence.reading import leaf_line, leaf_members
+from evidence.reading import salted_line
 from evidence.tile_proof import TileProof, tile_path
 from evidence.tiles import TILE_WIDTH, Tile, TileTree, tile_hash
 from gateway.errors import IntegrityError, RefusedError
@@ -18,54 +17,61 @@ from gateway.rawtile import RawFolder, RawTile
 from gateway.reading_store import StoredReading, sealed_readings
 from gateway.store import Store
 
+_TILES_REMEMBERED = 64
+"""Leaf hashes of so many finished tiles are kept for consistency proofs; a megabyte."""
+
 
 class ReadingTree:
-    """One epoch's tree: size, right edge, and the tile that is being filled."""
+    """One epoch's tree: the right edge above the full tiles, and the tile that is being filled with its own edge."""
 
     def __init__(self, store: Store, raw: RawFolder, epoch: int, new_salt: Callable[[], bytes]) -> None:
         """Load the tree as the open transaction sees it."""
         self._store, self._raw, self.epoch, self._new_salt = store, raw, epoch, new_salt
         row = store.row("SELECT size, edge, salt FROM tree WHERE epoch = ?", (epoch,))
         self._filling: list[StoredReading] = []
+        self._lines: list[str] = []
         self._hashes: list[bytes] = []
         self._recent: dict[int, list[bytes]] = {}
+        self._above, self._edge = RightEdge(), RightEdge()
         if row is None:
-            self._edge, self._salt = RightEdge(), new_salt()
+            self._salt = new_salt()
         else:
             edge: bytes = row["edge"]
             hashes = [edge[at : at + HASH_BYTES] for at in range(0, len(edge), HASH_BYTES)]
-            self._edge, self._salt = RightEdge(row["size"], hashes), row["salt"]
+            tiles, width = divmod(int(row["size"]), TILE_WIDTH)
+            self._above = RightEdge(tiles, hashes[: tiles.bit_count()])
+            self._edge = RightEdge(width, hashes[tiles.bit_count() :])
+            self._salt = row["salt"]
             self._load_filling()
 
     @property
     def size(self) -> int:
         """Number of leaves."""
-        return self._edge.size
+        return self._above.size * TILE_WIDTH + self._edge.size
 
     def root(self) -> bytes:
         """The tree head."""
-        return self._edge.root()
+        return self._whole_edge().root()
 
     def append(self, reading: StoredReading) -> None:
-        """Make a reading the next leaf; its index must already be the tree's size."""
-        if reading.leaf != self.size:
-            raise IntegrityError(
-                f"叶序号 {reading.leaf} 不等于树的大小 {self.size}",
-                f"leaf {reading.leaf} is not next; size is {self.size}",
-            )
-        leaf = leaf_hash(leaf_line(reading.to_leaf(), self._salt))
+        """Make a reading the next leaf."""
+        index = self.size
+        line = reading.line_at(index)
+        leaf = leaf_hash(salted_line(line, index, self._salt))
         self._edge.append(leaf)
         self._filling.append(reading)
+        self._lines.append(line)
         self._hashes.append(leaf)
         if len(self._hashes) == TILE_WIDTH:
             self._finish_tile()
 
     def save(self) -> None:
-        """Store the state row; part of the caller's transaction."""
+        """Store the state row; part of the caller's transaction. The raw tiles are on the disk before."""
+        self._raw.settle()
         self._store.execute(
             "INSERT INTO tree (epoch, size, edge, salt) VALUES (?, ?, ?, ?) ON CONFLICT (epoch) DO UPDATE"
             " SET size = excluded.size, edge = excluded.edge, salt = excluded.salt",
-            (self.epoch, self.size, b"".join(self._edge.hashes), self._salt),
+            (self.epoch, self.size, b"".join(self._whole_edge().hashes), self._salt),
         )
 
     def consistency(self, old: int) -> list[bytes]:
@@ -94,7 +100,7 @@ class ReadingTree:
             if width == TILE_WIDTH:
                 return full
             return RawTile(full.epoch, full.number, full.salt, full.lines[:width], full.raw[:width])
-        return self._as_raw(number, self._filling[:width])
+        return self._as_raw(number, width)
 
     def verify_edge(self) -> None:
         """Recompute the right edge from tile roots and open lines, and compare.
@@ -102,7 +108,7 @@ class ReadingTree:
         Raises:
             IntegrityError: the state row does not fit what it stands for.
         """
-        if self.recomputed_edge().hashes != self._edge.hashes:
+        if self.recomputed_edge().hashes != self._whole_edge().hashes:
             raise IntegrityError(
                 f"第 {self.epoch} 期的树与其数据块不符；请运行 cunzheng gateway check",
                 f"the tree of epoch {self.epoch} does not fit its tiles; run cunzheng gateway check",
@@ -127,10 +133,16 @@ class ReadingTree:
 
     # -- inside -------------------------------------------------------------------------------------------
 
+    def _whole_edge(self) -> RightEdge:
+        return RightEdge(self.size, [*self._above.hashes, *self._edge.hashes])
+
     def _load_filling(self) -> None:
         start = self.size // TILE_WIDTH * TILE_WIDTH
         self._filling = sealed_readings(self._store, self.epoch, start, self.size)
-        self._hashes = [leaf_hash(leaf_line(reading.to_leaf(), self._salt)) for reading in self._filling]
+        self._lines = [reading.line_at(index) for index, reading in enumerate(self._filling, start)]
+        self._hashes = [
+            leaf_hash(salted_line(line, index, self._salt)) for index, line in enumerate(self._lines, start)
+        ]
         if len(self._hashes) != self.size - start:
             raise IntegrityError(
                 f"第 {self.epoch} 期缺少叶 {start} 之后的读数",
@@ -138,12 +150,15 @@ class ReadingTree:
             )
 
     def _finish_tile(self) -> None:
-        number = self.size // TILE_WIDTH - 1
-        self._raw.write(self._as_raw(number, self._filling))
-        self._put_root(1, number, tile_hash(self._hashes), self._salt)
+        number = self._above.size
+        (root,) = self._edge.hashes
+        self._raw.write(self._as_raw(number, TILE_WIDTH))
+        self._put_root(1, number, root, self._salt)
+        self._above.append(root)
         self._recent[number] = self._hashes
-        self._recent.pop(number - 2, None)
-        self._filling, self._hashes, self._salt = [], [], self._new_salt()
+        self._recent.pop(number - _TILES_REMEMBERED, None)
+        self._edge, self._filling, self._lines, self._hashes = RightEdge(), [], [], []
+        self._salt = self._new_salt()
 
     def _put_root(self, level: int, number: int, root: bytes, salt: bytes | None) -> None:
         self._store.execute(
@@ -181,16 +196,11 @@ class ReadingTree:
             self._recent = {number: self._raw.read(self.epoch, number).leaf_hashes()}
         return self._recent[number]
 
-    def _as_raw(self, number: int, readings: list[StoredReading]) -> RawTile:
+    def _as_raw(self, number: int, width: int) -> RawTile:
         return RawTile(
             epoch=self.epoch,
             number=number,
             salt=self._salt,
-            lines=tuple(line_text(reading) for reading in readings),
-            raw=tuple(reading.to_raw() for reading in readings),
+            lines=tuple(self._lines[:width]),
+            raw=tuple(reading.to_raw() for reading in self._filling[:width]),
         )
-
-
-def line_text(reading: StoredReading) -> str:
-    """Write a reading's leaf line without its salt, as raw tiles keep it."""
-    return json.dumps(leaf_members(reading.to_leaf()), ensure_ascii=False, separators=(",", ":"))

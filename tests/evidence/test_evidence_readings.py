@@ -1,9 +1,10 @@
 """Readings, totalisers, segments and raw tiles: what is booked, to which hour, and how it is proved."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from evidence.errors import Code, EvidenceError
 from evidence.judge import Limits, TotalWatch, judge, judge_total
 from evidence.judge_rules import packaged_rules
 from evidence.merkle import RightEdge, leaf_hash, root, verify_inclusion
-from evidence.reading import Flag, Leaf, Reading, leaf_line, leaf_members, parse_leaf
+from evidence.reading import Flag, Leaf, Reading, leaf_line, leaf_members, parse_leaf, salted_line
 from evidence.segment import Baseline, entry_agrees, hour_of, summarise
 from evidence.tile_proof import TileProof, reading_path, tile_path, verify_tile
 from evidence.totaliser import StepKind, Totaliser, judge_step
@@ -109,6 +110,21 @@ def test_hours_follow_the_plants_zone_even_at_half_hours() -> None:
     assert hour_of(datetime(2026, 3, 1, 0, 45, tzinfo=UTC), ZONE) == T0
 
 
+@given(st.datetimes(datetime(1999, 1, 1), datetime(2100, 1, 1)), st.sampled_from(sorted(available_timezones())))
+def test_hour_is_that_of_the_wall_clock_in_every_zone(naive: datetime, name: str) -> None:
+    moment, zone = naive.replace(tzinfo=UTC), ZoneInfo(name)
+    local = moment.astimezone(zone)
+    assert hour_of(moment, zone) == local.replace(minute=0, second=0, microsecond=0).astimezone(UTC)
+
+
+def test_the_hour_that_comes_twice_in_autumn_has_two_texts() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    first = datetime(2026, 10, 25, 2, 30, tzinfo=berlin)
+    again = first.replace(fold=1)
+    assert first == again
+    assert (time_text(first), time_text(again)) == ("2026-10-25T00:30:00.000Z", "2026-10-25T01:30:00.000Z")
+
+
 def reading(value: str | None, hours: float = 0, flag: Flag = Flag.NORMAL) -> Reading:
     number = None if value is None else Decimal(value)
     return Reading("E", T0 + HOUR * hours, number, "kWh", flag, T0)
@@ -149,6 +165,8 @@ def test_leaf_lines_read_back(index: int, value: Decimal | None, unit: str) -> N
     flag = Flag.NORMAL if value is not None else Flag.FAULT
     leaf = Leaf(index, T0, "C", value, unit, flag)
     assert parse_leaf(leaf_line(leaf, bytes(32))) == leaf
+    assert json.loads(leaf_line(leaf, bytes(32)))[:-1] == leaf_members(leaf)
+    assert leaf_line(leaf, bytes(32)) == salted_line(stored_line(leaf), index, bytes(32))
 
 
 @pytest.mark.parametrize(
@@ -171,8 +189,6 @@ def raw_tiles(size: int) -> tuple[list[Leaf], list[bytes], bytes]:
 
 
 def stored_line(leaf: Leaf) -> str:
-    import json
-
     return json.dumps(leaf_members(leaf), ensure_ascii=False, separators=(",", ":"))
 
 

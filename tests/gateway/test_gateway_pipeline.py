@@ -135,7 +135,7 @@ def test_restart_goes_on_where_it_stopped(plant: Plant) -> None:
         again.writer.close()
 
 
-@pytest.mark.parametrize("step", ["raw tile", "leaves", "statement", "baselines", "tree state"])
+@pytest.mark.parametrize("step", ["raw tile", "raw folder", "leaves", "statement", "baselines", "tree state"])
 def test_power_cut_between_any_two_steps_of_sealing_loses_nothing(
     plant: Plant, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
@@ -153,6 +153,8 @@ def test_power_cut_between_any_two_steps_of_sealing_loses_nothing(
         match step:
             case "raw tile":
                 patch.setattr(RawFolder, "write", cut_after(RawFolder.write))
+            case "raw folder":
+                patch.setattr(RawFolder, "settle", cut_after(RawFolder.settle))
             case "leaves":
                 patch.setattr(sealer, "assign_leaves", cut_after(sealer.assign_leaves))
             case "statement":
