@@ -11,11 +11,11 @@ from decimal import Decimal
 
 from .clocks import instant_of, seconds_of
 from .condition import Lookup, Value, holds
-from .judged import Fired, Places, judged, lookup_in, out_of_sight
+from .judged import Places, judged, lookup_in, out_of_sight
 from .model import Invalid, Part, Point, ScaleFrom, Table
 from .planner import ReadBlock
 from .profile import Profile
-from .quality import FLAG_OF, Decoded, Quality, Reason, bad
+from .quality import FLAG_OF, Decoded, Fired, Quality, Reason, bad
 from .units import EXACT, plain
 from .words import BYTES, BadWordsError, fits, hex_text, number, text_of, to_bytes
 
@@ -50,9 +50,10 @@ def decode(
             decoded = bad(profile.points[name].unit, Quality.NO_COMMUNICATION, Reason.MISSING, "")
         if later is not None and _is_torn(profile.points[name], words, after or {}):
             decoded = bad(decoded.unit, Quality.UNCERTAIN, Reason.TORN, decoded.raw_hex)
-        result[name] = judged(
-            profile, name, decoded, cycle.lookup, None if later is None else later.lookup, fired, cycle.raws.get(name)
-        )
+        if profile.quality_of(name):
+            second = None if later is None else later.lookup
+            decoded = judged(profile, name, decoded, cycle.lookup, second, fired, cycle.raws.get(name))
+        result[name] = decoded
     return result
 
 
@@ -138,6 +139,9 @@ class _Cycle:
         return self.profile.settings.get(name)
 
     def _decode(self, point: Point) -> Decoded | None:
+        quick = self.profile.plain_points.get(point.id)
+        if quick is not None and (decoded := quick.decoded(self.words, self.fired, self.raws)) is not None:
+            return decoded
         places: Places = [
             (table, address + offset) for table, address, words in point.pieces for offset in range(words)
         ]

@@ -13,12 +13,11 @@ from decimal import Decimal
 from .condition import Lookup, Value, holds, parse_condition
 from .model import RAW, QualityRules, Rule, Table
 from .profile import Profile
-from .quality import FLAG_OF, VALUELESS, Decoded, Quality, Reason
+from .quality import FLAG_OF, VALUELESS, Decoded, Fired, Quality, Reason
 
 #: What is said where a state was not read.
 UNKNOWN = Rule(parse_condition("raw == 0"), Quality.UNCERTAIN, FLAG_OF[Quality.UNCERTAIN], Reason.STATE_MISSING.value)
 
-Fired = set[tuple[object, ...]]
 Places = list[tuple[Table, int]]
 
 

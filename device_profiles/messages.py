@@ -7,9 +7,9 @@ in and comes out.
 from __future__ import annotations
 
 from .errors import PayloadError
-from .judged import Fired
 from .payload import decode_batch, topic_for
 from .profile import Profile
+from .quality import Fired
 from .sparkplug import Memory, Said, decode_sparkplug, filters_for, parts_of, topic_parts
 
 __all__ = ["Memory", "Said", "decode_messages", "filters_of", "listens"]

@@ -21,10 +21,10 @@ from zoneinfo import ZoneInfo
 from .condition import Lookup, Value
 from .decoder import decode_words, factor_of, finish
 from .errors import PayloadError
-from .judged import Fired, judged, out_of_sight
+from .judged import judged, out_of_sight
 from .model import Mqtt, Point
 from .profile import Profile
-from .quality import FLAG_OF, Decoded, Quality, Reason, bad
+from .quality import FLAG_OF, Decoded, Fired, Quality, Reason, bad
 from .words import BYTES
 
 _MISSING = object()

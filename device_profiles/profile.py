@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from types import MappingProxyType
 
 from .condition import names_in
 from .model import RAW, MatchTest, Mqtt, Parameter, Point, QualityRules, TotaliserRule, Transport, Vector
+from .plain_point import PlainPoint, plain_point
 from .planner import ReadBlock, plan
 from .units import EXACT, UNITS, plain, rate_per_hour
 
@@ -79,7 +81,18 @@ class Profile:
 
     def quality_of(self, point: str) -> tuple[QualityRules, ...]:
         """List the quality rules that speak about a point."""
-        return tuple(group for group in self.quality if point in group.applies_to)
+        return self._quality_by_point.get(point, ())
+
+    @cached_property
+    def plain_points(self) -> Mapping[str, PlainPoint]:
+        """The points whose own words alone say their value."""
+        found = {name: plain_point(point) for name, point in self.points.items()}
+        return {name: one for name, one in found.items() if one is not None}
+
+    @cached_property
+    def _quality_by_point(self) -> Mapping[str, tuple[QualityRules, ...]]:
+        named = {name for group in self.quality for name in group.applies_to}
+        return {name: tuple(group for group in self.quality if name in group.applies_to) for name in named}
 
     def states_of(self, group: QualityRules) -> frozenset[str]:
         """Name the points whose state a group of rules asks for."""

@@ -108,6 +108,9 @@ SENTINEL_REASONS = tuple(
     )
 )
 
+#: Which rules and sentinels spoke; only tests collect it.
+Fired = set[tuple[object, ...]]
+
 #: States in which the number that came says nothing at all, so that it is not kept as a value.
 VALUELESS = frozenset({Quality.NOT_MEASURING, Quality.NO_COMMUNICATION})
 

@@ -14,11 +14,11 @@ from decimal import Decimal
 
 from .condition import Lookup, Value
 from .errors import PayloadError
-from .judged import Fired, judged
+from .judged import judged
 from .model import Point
 from .payload import PayloadReadings, value_of
 from .profile import Profile
-from .quality import FLAG_OF, Decoded, Quality, Reason, bad
+from .quality import FLAG_OF, Decoded, Fired, Quality, Reason, bad
 from .sparkplug_payload import Metric, SparkplugPayload, read_payload, write_payload
 
 NAMESPACE = "spBv1.0"

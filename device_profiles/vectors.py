@@ -13,12 +13,11 @@ from decimal import Decimal
 from .decoder import decode
 from .document import Document
 from .errors import Fault, PayloadError
-from .judged import Fired
 from .messages import Memory, decode_messages
 from .model import Point, Vector
 from .payload import decode_payload, topic_for
 from .profile import Profile
-from .quality import Decoded, Quality
+from .quality import Decoded, Fired, Quality
 
 Outcome = tuple[Vector, Mapping[str, Decoded]]
 

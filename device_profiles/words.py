@@ -38,6 +38,10 @@ SHORT_ORDERS = ("ABCD", "BADC", "CDAB", "DCBA")
 LONG_ORDERS = ("ABCDEFGH", "BADCFEHG", "GHEFCDAB", "HGFEDCBA", "EFGHABCD", "CDABGHEF")
 ORDERS = SHORT_ORDERS + LONG_ORDERS
 
+_SURE_DIGITS = 6
+_LEAST_NORMAL = 2.0**-126
+"""The smallest float32 that has all its digits (IEEE 754)."""
+_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]*[1-9])?\Z", re.ASCII)
 _HEX_WORDS = re.compile(r"[0-9A-Fa-f]{4}(?: ?[0-9A-Fa-f]{4})*\Z", re.ASCII)
 
 
@@ -89,6 +93,13 @@ def _places(order: str, words: int, *, text: bool) -> list[int]:
     return [2 * word + (half ^ 1 if swap else half) for word in sequence for half in (0, 1)]
 
 
+def word_places(order: str, words: int) -> tuple[tuple[int, ...], bool]:
+    """List where a number's words stand on the wire, the most significant first, and tell whether bytes are swapped."""
+    places = _places(order, words, text=False)
+    is_swapped = places[0] % 2 == 1
+    return tuple(places.index(2 * word + is_swapped) // 2 for word in range(words)), is_swapped
+
+
 def number(kind: str, data: bytes) -> Decimal:
     """Read big-endian bytes as a number; floats may be NaN or infinite.
 
@@ -115,11 +126,12 @@ def _shortest(kind: str, data: bytes) -> Decimal:
         return Decimal(0)
     if kind == "float64":
         return plain(Decimal(repr(value)))
-    for digits in range(1, most):
+    # Every decimal of six digits survives a normal float32, so that six digits, where they read back, are the shortest.
+    for digits in range(_SURE_DIGITS if abs(value) >= _LEAST_NORMAL else 1, most):
         text = f"{value:.{digits}g}"
         try:
             if struct.pack(form, float(text)) == data:
-                return plain(Decimal(text))
+                return Decimal(text) if _PLAIN.match(text) else plain(Decimal(text))
         except OverflowError:
             continue
     return plain(Decimal(f"{value:.{most}g}"))

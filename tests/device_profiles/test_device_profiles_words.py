@@ -143,3 +143,30 @@ def test_text_survives_every_order(text: str, order: str) -> None:
 @given(words=st.lists(st.integers(0, 0xFFFF), min_size=4, max_size=4), order=st.sampled_from(ORDERS_64))
 def test_orders_only_move_bytes(words: list[int], order: str) -> None:
     assert list(to_words(to_bytes(words, order), order)) == words
+
+
+def _shortest_by_search(bits: bytes) -> str:
+    """Try one digit, then two, and so on: the definition."""
+    (value,) = struct.unpack(">f", bits)
+    for digits in range(1, 10):
+        text = f"{value:.{digits}g}"
+        try:
+            if struct.pack(">f", float(text)) == bits:
+                return text
+        except OverflowError:
+            continue
+    raise AssertionError(bits.hex())
+
+
+@given(st.one_of(st.integers(0, 2**32 - 1), st.integers(1, 2**23), st.integers(0x7F7FFF00, 0x7F7FFFFF)))
+def test_float32_is_its_shortest_decimal(bits: int) -> None:
+    data = bits.to_bytes(4, "big")
+    value = number("float32", data)
+    if value.is_finite() and value:
+        assert value == Decimal(_shortest_by_search(data))
+        assert value.as_tuple().exponent == 0 or value.as_tuple().digits[-1] != 0
+
+
+@given(st.decimals(-9999, 9999, places=2))
+def test_what_a_device_shows_with_six_digits_is_read_as_shown(shown: Decimal) -> None:
+    assert number("float32", number_bytes("float32", shown, 2)) == shown
