@@ -1,5 +1,6 @@
 """Judgement of readings at the gateway: one frozen state in, one out, ``now`` is an argument.
 
+    reading ─▶ usual? ─▶ total (Q31) ─▶ verdict; else:
     reading ─▶ repeats? (Q02) ─▶ times (Q03-Q06) ─▶ value (Q13, Q15-Q18) ─▶ device (Q28, Q34) ─▶ total (Q31) ─▶ verdict
 
 Marks, never drops: a doubtful reading keeps its value and gets a reason that begins with the rule's id, and a flag
@@ -8,6 +9,7 @@ where the rule says so. Only an equal repetition may be dropped, and is counted.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from evidence.channel import Channel, ChannelKind
 from evidence.judge_device import Calibrated, calibration_status, identity_changed
@@ -15,6 +17,7 @@ from evidence.judge_finding import Finding, found
 from evidence.judge_rules import RuleSet, packaged_rules
 from evidence.judge_time import LOGGER, Gap, Instant, clock_offset, duplicate, future, is_possible, order, silence
 from evidence.judge_total import TotalWatch, judge_total
+from evidence.judge_usual import Usual, usual_of
 from evidence.judge_value import (
     Judged,
     Limits,
@@ -65,6 +68,18 @@ class Basis:
     is_identity: bool = False
     is_sparse: bool = False
 
+    @cached_property
+    def usual(self) -> Usual | None:
+        """What a reading of which nothing is to be said looks like; None where every one must be looked at."""
+        if self.is_identity or self.calibrated_every is not None:
+            return None
+        return usual_of(self.channel, self.rules, self.limits, self.span, self.quantity, is_sparse=self.is_sparse)
+
+    @cached_property
+    def remembered(self) -> int:
+        """How many readings are kept to know a repetition by (Q02)."""
+        return int(self.rules.rule("Q02").limit("remembered"))
+
 
 @dataclass(frozen=True)
 class Circumstances:
@@ -77,9 +92,10 @@ class Circumstances:
 
 @dataclass(frozen=True)
 class Watch:
-    """What the judge remembers of a channel."""
+    """What the judge remembers of a channel; ``newest`` is the latest time it has seen, ``last`` the one before."""
 
     recent: tuple[Instant, ...] = ()
+    newest: datetime | None = None
     last: datetime | None = None
     alive: datetime | None = None
     why_silent: str = ""
@@ -91,13 +107,18 @@ class Watch:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a reading; ``is_repeat`` says that the very same one came before and this one may be dropped."""
+    """What became of a reading.
+
+    ``is_repeat`` says that the very same one came before and this one may be dropped; ``is_apart`` that its time keeps
+    it out of what the channel is remembered by.
+    """
 
     watch: Watch
     reading: Reading
     findings: tuple[Finding, ...] = ()
     gaps: tuple[Gap, ...] = ()
     is_repeat: bool = False
+    is_apart: bool = False
 
 
 _USUAL = Circumstances()
@@ -107,6 +128,23 @@ def decide(
     watch: Watch, reading: Reading, basis: Basis, now: datetime, circumstances: Circumstances = _USUAL
 ) -> Verdict:
     """Judge one reading of a channel by the ones before it."""
+    usual = basis.usual
+    if (
+        usual is None
+        or circumstances.is_stopped
+        or not usual.covers(reading, now, newest=watch.newest, last=watch.last, alive=watch.alive, same=watch.same)
+    ):
+        verdict = _looked_at(watch, reading, basis, now, circumstances)
+    else:
+        same = _same(watch, reading) if basis.channel.kind is ChannelKind.VALUE else None
+        verdict = Verdict(_noted(watch, reading, basis.remembered, same, watch.identity), reading)
+    if basis.channel.totaliser is None or verdict.is_repeat or verdict.is_apart or basis.rules.rule("Q31").is_off:
+        return verdict
+    return _counted(verdict, basis, circumstances)
+
+
+def _looked_at(watch: Watch, reading: Reading, basis: Basis, now: datetime, circumstances: Circumstances) -> Verdict:
+    """Go through the checks one by one, but for that of totals."""
     rules = basis.rules
     reading, findings = _recordable(reading, rules)
     if not reading.imported and basis.channel.via != LOGGER:
@@ -118,7 +156,7 @@ def decide(
     ahead = future(reading, rules, now)
     if ahead is not None:
         findings.append(ahead)
-        return Verdict(watch, _marked(reading, findings, rules.rule("Q03").flag), tuple(findings))
+        return Verdict(watch, _marked(reading, findings, rules.rule("Q03").flag), tuple(findings), is_apart=True)
     gaps: tuple[Gap, ...] = ()
     broken = silence(watch.alive, watch.why_silent, reading, basis.channel.poll, rules, is_sparse=basis.is_sparse)
     if broken is not None:
@@ -130,23 +168,27 @@ def decide(
     offset = clock_offset(reading, basis.channel, rules)
     findings += [] if offset is None else [offset]
     same, identity, judged = _by_value(watch, reading, basis, circumstances)
-    watch = _noted(watch, reading, int(rules.rule("Q02").limit("remembered")), same, identity)
+    watch = _noted(watch, reading, basis.remembered, same, identity)
     findings += [one.finding for one in judged]
     flag = next((one.flag for one in judged if one.flag is not None), None)
-    reading = _marked(reading, findings, flag)
-    channel = basis.channel
-    if channel.kind is ChannelKind.TOTAL and channel.totaliser is not None and not rules.rule("Q31").is_off:
-        before = reading.reason
-        total, reading, gap = judge_total(
-            watch.total, reading, channel.totaliser, rules, has_restarted=circumstances.has_restarted
-        )
-        gaps += () if gap is None else (gap,)
-        if total is not watch.total:
-            watch = replace(watch, total=total)
-        if reading.reason != before:
-            detail = reading.reason.removesuffix(before).removesuffix("; ").removeprefix("Q31 ")
-            findings.append(Finding("Q31", rules.rule("Q31").severity, detail))
-    return Verdict(watch, reading, tuple(findings), gaps)
+    return Verdict(watch, _marked(reading, findings, flag), tuple(findings), gaps)
+
+
+def _counted(verdict: Verdict, basis: Basis, circumstances: Circumstances) -> Verdict:
+    """Add what the check of totals (Q31) says of a reading."""
+    rule, rules, before = basis.channel.totaliser, basis.rules, verdict.reading
+    if rule is None:
+        return verdict
+    watch, findings, gaps = verdict.watch, verdict.findings, verdict.gaps
+    total, reading, gap = judge_total(watch.total, before, rule, rules, has_restarted=circumstances.has_restarted)
+    if gap is not None:
+        gaps = (*gaps, gap)
+    if total is not watch.total:
+        watch = replace(watch, total=total)
+    if reading.reason != before.reason:
+        detail = reading.reason.removesuffix(before.reason).removesuffix("; ").removeprefix("Q31 ")
+        findings = (*findings, Finding("Q31", rules.rule("Q31").severity, detail))
+    return Verdict(watch, reading, findings, gaps)
 
 
 def _by_value(
@@ -165,9 +207,7 @@ def _by_value(
     judged += [] if outside is None else [outside]
     same, identity = None, watch.identity
     if basis.channel.kind is ChannelKind.VALUE and not circumstances.is_stopped:
-        same = watch.same
-        if same is None or same.value != reading.value:
-            same = Instant(reading.time, reading.value, reading.flag)
+        same = _same(watch, reading)
         stuck = frozen(same.time, reading, rules)
         judged += [] if stuck is None else [stuck]
     if basis.calibrated_every is not None:
@@ -181,6 +221,14 @@ def _by_value(
     return same, identity, judged
 
 
+def _same(watch: Watch, reading: Reading) -> Instant:
+    """Return since when the value is the same."""
+    same = watch.same
+    if same is None or same.value != reading.value:
+        return Instant(reading.time, reading.value, reading.flag)
+    return same
+
+
 def _noted(watch: Watch, reading: Reading, remembered: int, same: Instant | None, identity: Instant | None) -> Watch:
     here = Instant(reading.time, reading.value, reading.flag)
     alive, why = watch.alive, ""
@@ -189,7 +237,8 @@ def _noted(watch: Watch, reading: Reading, remembered: int, same: Instant | None
     else:
         alive = reading.time if alive is None else max(alive, reading.time)
     recent = (*watch.recent, here)[-remembered:] if remembered else ()
-    return Watch(recent, reading.time, alive, why, same, watch.total, watch.calibrated, identity)
+    newest = reading.time if watch.newest is None else max(watch.newest, reading.time)
+    return Watch(recent, newest, reading.time, alive, why, same, watch.total, watch.calibrated, identity)
 
 
 def _marked(reading: Reading, findings: list[Finding], flag: Flag | None) -> Reading:

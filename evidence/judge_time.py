@@ -70,7 +70,7 @@ def duplicate(recent: tuple[Instant, ...], reading: Reading, rules: RuleSet) -> 
 def future(reading: Reading, rules: RuleSet, now: datetime) -> Finding | None:
     """Q03: the reading lies ahead of the gateway's clock."""
     rule = active(rules, "Q03")
-    if rule is None or reading.time <= now + _seconds(rule.limit("ahead_s")):
+    if rule is None or reading.time <= now + seconds(rule.limit("ahead_s")):
         return None
     return found(rule, "time lies in the future")
 
@@ -87,7 +87,7 @@ def order(
         return found(rule, f"time goes back by {_shown(-step)}")
     if is_sparse or reading.flag is Flag.NO_COMMUNICATION:
         return None
-    if step > _allowed(poll, rule.limit("intervals"), rule.limit("slack_s")):
+    if step > allowed(poll, rule.limit("intervals"), rule.limit("slack_s")):
         return found(rule, f"time jumps by {_shown(step)}")
     return None
 
@@ -104,10 +104,10 @@ def clock_offset(reading: Reading, channel: Channel, rules: RuleSet) -> Finding 
     offset = reading.time - reading.received
     if offset < timedelta(0) and (channel.kind is ChannelKind.INTERVAL or channel.via == LOGGER):
         return None
-    if abs(offset) <= _seconds(rule.limit("warn_s")):
+    if abs(offset) <= seconds(rule.limit("warn_s")):
         return None
     side = "ahead" if offset > timedelta(0) else "behind or late"
-    severe = abs(offset) > _seconds(rule.limit("error_s"))
+    severe = abs(offset) > seconds(rule.limit("error_s"))
     return found(rule, f"device {side} by {_shown(abs(offset))}", Severity.ERROR if severe else Severity.WARNING)
 
 
@@ -123,9 +123,9 @@ def silence(
     if rule is None or alive is None or is_sparse or reading.imported or reading.flag is Flag.NO_COMMUNICATION:
         return None
     step = reading.time - alive
-    if step <= _allowed(poll, rule.limit("polls"), rule.limit("slack_s")):
+    if step <= allowed(poll, rule.limit("polls"), rule.limit("slack_s")):
         return None
-    is_long = step >= _seconds(rule.limit("event_s"))
+    is_long = step >= seconds(rule.limit("event_s"))
     gap = Gap(reading.channel, alive, reading.time, why or NO_READINGS) if is_long else None
     return gap, found(rule, f"gap of {_shown(step)}")
 
@@ -135,13 +135,15 @@ def _said(instant: Instant) -> str:
 
 
 @lru_cache(maxsize=256)
-def _seconds(limit: Decimal) -> timedelta:
+def seconds(limit: Decimal) -> timedelta:
+    """Make a limit in seconds a span."""
     return timedelta(microseconds=int(limit * 1_000_000))
 
 
 @lru_cache(maxsize=1024)
-def _allowed(poll: timedelta, factor: Decimal, slack: Decimal) -> timedelta:
-    return timedelta(microseconds=int(Decimal(poll // timedelta(microseconds=1)) * factor)) + _seconds(slack)
+def allowed(poll: timedelta, factor: Decimal, slack: Decimal) -> timedelta:
+    """Return how long so many poll intervals may last."""
+    return timedelta(microseconds=int(Decimal(poll // timedelta(microseconds=1)) * factor)) + seconds(slack)
 
 
 def _shown(span: timedelta) -> str:

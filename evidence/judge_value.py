@@ -40,7 +40,12 @@ class Judged:
 
 def is_recordable(value: Decimal) -> bool:
     """Tell whether a number is finite and short enough that sums of it fit a statement."""
-    return value.is_finite() and len(value.as_tuple().digits) <= MAX_DIGITS and abs(value.adjusted()) <= MAX_DIGITS
+    if not value.is_finite():
+        return False
+    text = str(value)
+    if len(text) <= MAX_DIGITS and "E" not in text:
+        return True
+    return len(value.as_tuple().digits) <= MAX_DIGITS and abs(value.adjusted()) <= MAX_DIGITS
 
 
 def flag_against_value(reading: Reading, rules: RuleSet) -> Judged | None:
@@ -92,11 +97,12 @@ def frozen(since: datetime, reading: Reading, rules: RuleSet) -> Judged | None:
     if rule is None:
         return None
     same = reading.time - since
-    if same <= _minutes(rule.limit("minutes")):
+    if same <= minutes(rule.limit("minutes")):
         return None
     return Judged(found(rule, f"the same value for {same // timedelta(minutes=1)} min"), None)
 
 
 @lru_cache(maxsize=256)
-def _minutes(limit: Decimal) -> timedelta:
+def minutes(limit: Decimal) -> timedelta:
+    """Make a limit in minutes a span."""
     return timedelta(microseconds=int(limit * 60_000_000))

@@ -9,6 +9,7 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -34,7 +35,7 @@ class Identity:
     origin: str
     log_vkey: str
 
-    @property
+    @cached_property
     def zone_info(self) -> ZoneInfo:
         """The plant's legal time zone; hours and months are counted in it."""
         return ZoneInfo(self.zone)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from device_profiles import Decoded, Mismatch, ReadBlock, Table, decode, mismatches
-from evidence.reading import Flag, Reading
+from evidence.reading import FLAG_NAMED, Flag, Reading
 from gateway.catalogue import Instrument
 from gateway.clock import Clock
 from gateway.device_report import DeviceReport, RefusedRequest
@@ -322,14 +322,15 @@ class Poller:
         profile, channels = self.instrument.profile, self.instrument.channels
         came = [name for name in channels if name in cycle.received and name not in cycle.errors]
         decoded = decode(profile, cycle.words, came, after=cycle.after if self._list.looks_twice else None)
-        readings = []
-        for name in channels:
+        readings: list[Reading] = []
+        is_wrong_device = self.state.is_wrong_device
+        for name, fed in channels.items():
             if name not in decoded:
                 readings += self._unread(name, cycle.errors[name])
                 continue
-            time = cycle.received[name]
-            read = [to_reading(channel, decoded[name], time, time) for channel in channels[name]]
-            readings += [self._doubted(one) for one in read] if self.state.is_wrong_device else read
+            one, time = decoded[name], cycle.received[name]
+            read = [to_reading(channel, one, time, time) for channel in fed]
+            readings += [self._doubted(one) for one in read] if is_wrong_device else read
         return readings
 
     def _doubted(self, reading: Reading) -> Reading:
@@ -375,7 +376,7 @@ def to_reading(
 ) -> Reading:
     """Turn a decoded point into a reading; a text or an absent number keeps its flag and reason."""
     number = decoded.number if decoded.number is not None else decoded.value
-    flag, reason = Flag(decoded.flag), str(decoded.reason)
+    flag, reason = FLAG_NAMED[decoded.flag], str(decoded.reason)
     if isinstance(number, str) or number is None:
         number = None
         if flag is Flag.NORMAL:
