@@ -18,6 +18,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from evidence.channel import Channel, ChannelKind
+from evidence.encoding import FIRST_YEAR, LAST_YEAR
 from evidence.reading import Flag, Reading
 from gateway.conversion import convert, is_known
 from gateway.errors import MisuseError
@@ -77,7 +78,10 @@ def read_export(
             raise _wrong(name, 1, "文件为空", "the file is empty")
         columns = [_resolved(value, header, how, channels, name) for value in how.value]
         time_at = _position(how.time.column, header, name)
-        return list(_rows(rows, how.time, time_at, columns, len(header), now, name, digest))
+        found = list(_rows(rows, how.time, time_at, columns, len(header), now, name, digest))
+        if not found:
+            raise _wrong(name, 1, "只有表头，没有数据行", "there is a header and no row below it")
+        return found
     except csv.Error as error:
         raise _wrong(name, rows.line_num, f"不是合法的 CSV: {error}", f"not CSV: {error}") from error
 
@@ -155,7 +159,17 @@ def _converted(value: Decimal, column: _Column, name: str, line: int) -> Decimal
 def _time(stamp: str, how: TimeColumn, zone: ZoneInfo | None, name: str, line: int) -> datetime:
     try:
         time = _instant(stamp, how, zone, name, line)
-        return time - how.step if how.period_label == "end" and how.step is not None else time
+        time = time - how.step if how.period_label == "end" and how.step is not None else time
+        if not FIRST_YEAR <= time.year <= LAST_YEAR:
+            raise OverflowError
+        if time.microsecond % 1000:
+            raise _wrong(
+                name,
+                line,
+                f"时间 {stamp!r} 细于毫秒",
+                f"time {stamp!r} is finer than a millisecond; round it on export",
+            )
+        return time
     except OverflowError as error:
         raise _wrong(name, line, f"时间 {stamp!r} 超出可表示的范围", f"time {stamp!r} is out of range") from error
 

@@ -6,6 +6,7 @@ another value is a conflict that stops the whole file. Sealing is the pipeline's
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -16,7 +17,7 @@ from evidence.encoding import decimal_text, sha256_hex, time_text
 from evidence.reading import Reading
 from gateway.errors import ConflictError, MisuseError
 from gateway.historian import MAX_BYTES, ImportedRow, read_export
-from gateway.historian_map import load_map
+from gateway.historian_map import TimeColumn, load_map
 from gateway.pipeline import Pipeline
 from gateway.reading_store import Arrival, insert_readings, values_between
 from gateway.store import Store
@@ -50,7 +51,7 @@ def import_file(pipeline: Pipeline, channels: Mapping[str, Channel], path: Path,
         known = store.row("SELECT rows FROM import_file WHERE sha256 = ? AND map_sha256 = ?", (digest, map_digest))
         if known is not None:
             return 0
-        arrivals = _new_arrivals(store, pipeline, rows, path.name)
+        arrivals = _new_arrivals(store, pipeline, rows, how.time, path.name)
         stored = insert_readings(store, arrivals)
         store.execute(
             "INSERT INTO import_file (sha256, name, map_sha256, rows, stored, imported) VALUES (?, ?, ?, ?, ?, ?)"
@@ -65,13 +66,17 @@ def import_file(pipeline: Pipeline, channels: Mapping[str, Channel], path: Path,
     return ImportResult(path.name, len(rows), stored, total - stored, sealed.segments)
 
 
-def _new_arrivals(store: Store, pipeline: Pipeline, rows: Sequence[ImportedRow], name: str) -> list[Arrival]:
+def _new_arrivals(
+    store: Store, pipeline: Pipeline, rows: Sequence[ImportedRow], how: TimeColumn, name: str
+) -> list[Arrival]:
     times = [reading.time for row in rows for reading in row.readings]
     if not times:
         return []
-    first, last = time_text(min(times)), time_text(max(times))
+    step = how.step or timedelta(0)
+    first, last = time_text(min(times) - step), time_text(max(times) + step)
     names = {reading.channel for row in rows for reading in row.readings}
     there = {channel: values_between(store, channel, first, last) for channel in names}
+    taken = {channel: sorted(found) for channel, found in there.items()}
     arrivals = []
     ordered = sorted(
         ((row.line, reading) for row in rows for reading in row.readings), key=lambda pair: (pair[1].time, pair[0])
@@ -79,6 +84,7 @@ def _new_arrivals(store: Store, pipeline: Pipeline, rows: Sequence[ImportedRow],
     for line, reading in ordered:
         found = there[reading.channel].get(time_text(reading.time))
         if found is None:
+            _refuse_overlap(taken[reading.channel], reading, step, name, line)
             arrivals.append(pipeline.arrival(reading))
         elif found[:2] != _said(reading):
             at = time_text(reading.time)
@@ -89,6 +95,24 @@ def _new_arrivals(store: Store, pipeline: Pipeline, rows: Sequence[ImportedRow],
                 f" the file says {reading.value} {reading.unit}; nothing was imported",
             )
     return arrivals
+
+
+def _refuse_overlap(taken: Sequence[str], reading: Reading, step: timedelta, name: str, line: int) -> None:
+    """Refuse an interval that shares time with a stored one: its amount would count twice.
+
+    `taken` are the stored intervals' starts, sorted; texts of one length compare as the moments do.
+    """
+    if not step:
+        return
+    place = bisect_right(taken, time_text(reading.time - step))
+    if place < len(taken) and taken[place] < time_text(reading.time + step):
+        start = time_text(reading.time)
+        raise ConflictError(
+            f"{name} 第 {line} 行: 通道 {reading.channel} 始于 {start} 的时段与已存的始于 {taken[place]} 的时段重叠；"
+            "未导入任何内容",
+            f"{name} line {line}: the interval of {reading.channel} from {start} overlaps the stored one from"
+            f" {taken[place]}; nothing was imported",
+        )
 
 
 def _said(reading: Reading) -> tuple[str | None, str]:

@@ -120,6 +120,11 @@ def test_another_value_for_a_known_time_stops_the_whole_file(plant: Plant) -> No
         pytest.param(
             ("2026-02-01T00:45:00+08:00", "0001-01-01T00:00:00Z"), MAP, r"line 4: time .* is out of range", id="year 1"
         ),
+        pytest.param(("2026-02-01T00:45", "1999-02-01T00:45"), MAP, r"line 4: time .* is out of range", id="year 1999"),
+        pytest.param(
+            ("00:45:00+", "00:45:00.1234+"), MAP, r"line 4: time .* finer than a millisecond", id="microseconds"
+        ),
+        pytest.param((ROWS, "end,kwh\n"), MAP, r"line 1: there is a header and no row", id="header alone"),
         pytest.param(("01T00:45", "32T00:45"), MAP, r"line 4: time .* is not of the format iso", id="no such day"),
         pytest.param(
             ("end,kwh", "end,kWh"), MAP, r"line 1: column 'kwh' is missing .* columns are: end, kWh", id="column"
@@ -193,6 +198,23 @@ def test_late_import_for_a_sealed_hour_makes_another_segment(plant: Plant) -> No
 
 
 @pytest.mark.no_cover
+@pytest.mark.parametrize("start", ["00:20:00", "00:14:59.999", "01:29:59"])
+def test_interval_that_shares_time_with_a_stored_one_is_a_conflict(plant: Plant, start: str) -> None:
+    imported(plant)
+    stored = readings(plant)
+    with pytest.raises(
+        ConflictError, match=r"line 2: the interval of ELEC.IMPORT from .* overlaps the stored one"
+    ) as no:
+        imported(plant, f"end,kwh\n2026-02-01T{start}+08:00,999\n")
+    assert no.value.zh != no.value.en
+    assert readings(plant) == stored
+
+
+def test_interval_right_behind_a_stored_one_is_no_overlap(plant: Plant) -> None:
+    imported(plant)
+    assert imported(plant, "end,kwh\n2026-02-01T01:30:00+08:00,2\n2026-02-01T00:00:00+08:00,3\n").stored == 2
+
+
 def test_half_year_of_the_mill_gives_its_six_totals(make_plant: Callable[..., Plant], root: Path) -> None:
     plant = make_plant(zone="Asia/Seoul", now=datetime(2018, 8, 1, tzinfo=UTC))
     how = MAP.replace('"end"\nperiod', '"interval_end"\nperiod').replace('"kwh"', '"active_energy_kwh"')
