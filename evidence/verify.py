@@ -130,6 +130,7 @@ def _check_month(
     check_cover(month, ours, declaring[0].index if declaring else None, zone, findings)
     for segment in segments:
         check_hours(segment, zone, findings)
+    _check_declared(segments, ours, findings)
     check_contents(month, content, findings)
     for one in ours:
         if one.statement.kind in ("ledger", "lab"):
@@ -143,8 +144,31 @@ def _check_month(
         check_reason(declaring, content[first["sha256"]], findings)
     reviews = [one for one in ours if one.statement.kind == "review"]
     decisions = check_reviews(month, reviews, findings, {one.signer.owner_id for one in declaring})
+    _check_reports(month, reviews, content, findings)
     subject.update(plant=plant.id, period=month.payload["period"], rev=str(month.payload["rev"]), month=month.sid)
     subject.update(dict(decisions.items()))
+
+
+def _check_declared(segments: Iterable[Signed], ours: Sequence[Signed], findings: Findings) -> None:
+    """Each channel of a segment was declared before by a `config` event, which belongs to the evidence."""
+    events = [one.payload for one in ours if one.statement.kind == "event"]
+    asked: set[tuple[str, int, str]] = set()
+    for segment in segments:
+        chain = (str(segment.payload["gw"]), int(segment.payload["epoch"]))
+        new = {(*chain, str(entry["id"])) for entry in segment.payload["ch"]} - asked
+        asked |= new
+        declared = channels_before(segment.payload, events) if new else {}
+        for _, _, name in sorted(new):
+            if name not in declared:
+                detail = f"the declaration of channel {name} is not here"
+                findings.add(Code.CHAIN_INCOMPLETE, detail, segment.sid, Verdict.INDETERMINATE)
+
+
+def _check_reports(month: Signed, reviews: Iterable[Signed], content: Mapping[str, bytes], findings: Findings) -> None:
+    """What a reviewer looked at belongs to the evidence."""
+    for review in reviews:
+        if review.payload["subject"] == month.sid and review.payload["report"] not in content:
+            findings.add(Code.CONTENT_MISSING, "the report that this review stands on is not here", review.sid)
 
 
 def _check_content_names(bundle: Bundle, signed: Sequence[Signed], findings: Findings, counts: Counter[str]) -> None:

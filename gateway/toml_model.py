@@ -34,14 +34,14 @@ def read_toml(path: Path, model: type[ModelT]) -> ModelT:
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise MisuseError(
-            f"无法读取 {path}: {reason}；请检查 -c 给出的路径",
-            f"cannot read {path}: {reason}; check the path given with -c",
+            f"无法读取 {path}: {reason}；请检查所给路径",
+            f"cannot read {path}: {reason}; check the path that was given",
         ) from error
     except UnicodeDecodeError as error:
         raise MisuseError(f"{path} 不是 UTF-8 文本", f"{path} is not UTF-8 text; save it as UTF-8") from error
     try:
         return model.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise MisuseError(f"{path} 不是合法的 TOML: {error}", f"{path} is not TOML: {error}") from error
     except ValidationError as error:
         found = error.errors()

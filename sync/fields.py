@@ -114,6 +114,8 @@ def _text(value: Any, where: str) -> str:
         raise MessageError(where, "a text is expected")
     if len(value) > MAX_TEXT:
         raise MessageError(where, f"is longer than {MAX_TEXT} characters")
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
+        raise MessageError(where, "holds a character that no text has (NUL or half a surrogate pair)")
     return value
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 from datetime import timedelta
+from typing import Any
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -19,6 +20,7 @@ from webapp.api import blueprint as gateway_blueprint
 from webapp.api_log import blueprint as log_blueprint
 from webapp.center import Center, Clock, current_center, utc_now
 from webapp.extensions import LANGUAGES, csrf, limiter, login_manager
+from webapp.request_gate import RequestGate, refuse_nul_in_forms
 from webapp.security_headers import add_security_headers
 from webapp.settings import Settings
 
@@ -49,9 +51,13 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, center: Center | N
         LANGUAGES=LANGUAGES,
         SITE_NOTICE=settings.notice.model_dump(),
     )
+    # Behind the proxy's host, in front of everything that builds an address from it.
+    gated: Any = RequestGate(app.wsgi_app)
     if settings.web.trusted_proxies:
         hops = settings.web.trusted_proxies
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
+        gated = ProxyFix(gated, x_for=hops, x_proto=hops, x_host=hops)
+    app.wsgi_app = gated  # type: ignore[method-assign]
+    refuse_nul_in_forms(app)
 
     csrf.init_app(app)
     limiter.init_app(app)

@@ -203,7 +203,7 @@ def read_plan_file(path: Path) -> bytes:
         raise CenterError(
             f"无法读取方案文件 {path}：{error.strerror}", f"cannot read plan file {path}: {error.strerror}", exit_code=3
         ) from error
-    except (ValueError, EvidenceError) as error:
+    except (ValueError, RecursionError, EvidenceError) as error:
         raise CenterError(
             f"方案文件 {path} 不正确：{error}", f"plan file {path} is not right: {error}", exit_code=3
         ) from error

@@ -14,6 +14,7 @@ from typing import Any
 
 from flask import Blueprint, Response, abort, g, request
 from sqlalchemy.orm import Session
+from werkzeug.exceptions import UnsupportedMediaType
 
 from evidence.encoding import MAX_SAFE_INTEGER, parse_decimal, parse_time, sha256_hex, strict_json
 from evidence.errors import Code, EvidenceError
@@ -73,6 +74,8 @@ def signed(view: Callable[..., Response]) -> Callable[..., Response]:
         message = SignedMessage(request.method, _target(center), _headers(), request.get_data())
         with center.database.reading() as session:
             signer = verify_request(message, find_key=lambda kid: store_keys.find(session, kid), now=center.now())
+        if request.method == "POST" and request.mimetype != "application/json":
+            raise UnsupportedMediaType("a message has the content type application/json")
         g.gateway = _admit(center, signer)
         return view(*args, **kwargs)
 

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from flask import Blueprint, Response, current_app
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from evidence.errors import EvidenceError
@@ -54,6 +54,11 @@ def handle_errors(blueprint: Blueprint) -> None:
     @blueprint.errorhandler(HTTPException)
     def _http(error: HTTPException) -> Response:
         return refusal(error.code or 500, (error.name or "error").upper().replace(" ", "_"), error.description or "")
+
+    @blueprint.errorhandler(DataError)
+    def _data(error: DataError) -> Response:
+        logger.error("database refuses a value", exc_info=error)
+        return refusal(400, "MESSAGE", "a value that the database cannot hold")
 
     @blueprint.errorhandler(SQLAlchemyError)
     def _database(error: SQLAlchemyError) -> Response:

@@ -131,7 +131,7 @@ def _chinese(error: ErrorDetails) -> str:
     return _CHINESE.get(error["type"], "不合规定").format(**error.get("ctx", {}))
 
 
-def _place(error: ValueError) -> str:
+def _place(error: ValueError | RecursionError) -> str:
     """Say in Chinese where a TOML text is wrong, as far as the parser tells."""
     found = re.search(r"at line (\d+), column (\d+)", str(error))
     return f"：第 {found[1]} 行第 {found[2]} 列" if found else "：文字编码或结尾有误"
@@ -176,7 +176,7 @@ def load(path: Path) -> Settings:
             f"settings file {path} not found; give its place with -c",
             exit_code=3,
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise CenterError(
             f"设置文件 {path} 不是正确的 TOML{_place(error)}",
             f"settings file {path} is not valid TOML: {error}",

@@ -124,7 +124,7 @@ def read_plant(path: Path) -> PlantSettings:
     """
     try:
         data = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PlantFileError(f"{path}：不是 TOML：{error}", f"{path}: not TOML: {error}") from error
     try:
         settings = PlantSettings.model_validate(data)

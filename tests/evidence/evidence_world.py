@@ -185,7 +185,8 @@ class World:
         self, level: str, month: str, after: str, decision: str = "approve", who: str | None = None
     ) -> Statement:
         said = {"level": level, "subject": month, "decision": decision, "after": after, "note": ""}
-        return self.say(who or level, "review", **said, report=sha256_hex(b"report"), anchor=None)
+        report = self.attach("report.json", b"report")["sha256"]
+        return self.say(who or level, "review", **said, report=report, anchor=None)
 
     def approve(self, month: Statement) -> None:
         city = self.review("city", month.sid, month.sid)

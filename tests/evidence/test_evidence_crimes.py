@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+import zlib
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -32,7 +33,7 @@ def test_honest_month_is_valid(approved: World) -> None:
     report = verify(approved)
     assert report.findings == ()
     assert report.verdict is Verdict.VALID
-    assert report.counts == {"statements": 11, "receipts": 11, "months": 1, "contents": 2, "readings": 2}
+    assert report.counts == {"statements": 11, "receipts": 11, "months": 1, "contents": 3, "readings": 2}
     assert report.subject["period"] == "2026-03"
     assert report.subject["province"] == "approve"
 
@@ -115,6 +116,23 @@ def test_missing_and_extra_contents(approved: World) -> None:
     extra = {**bundle.content, sha256_hex(b"x"): b"x"}
     report = verify_bundle(indexed(replace(bundle, content=extra)), approved.trust(), NOW)
     assert codes(report) == {Code.CONTENT_EXTRA}
+
+
+def test_report_of_a_review_that_is_left_out_is_missed(approved: World) -> None:
+    bundle = approved.pack()
+    rest = {name: data for name, data in bundle.content.items() if data != b"report"}
+    report = verify_bundle(indexed(replace(bundle, content=rest)), approved.trust(), NOW)
+    assert (report.verdict, codes(report)) == (Verdict.INDETERMINATE, {Code.CONTENT_MISSING})
+
+
+def test_declaration_of_a_channel_that_is_left_out_is_missed(approved: World) -> None:
+    bundle = approved.pack(readings=())
+    (victim,) = [sid for sid, jws in bundle.statements.items() if b'"type": "config"' in decoded(jws)]
+    statements, proofs = ({**group} for group in (bundle.statements, bundle.proofs))
+    del statements[victim], proofs[victim]
+    report = verify_bundle(indexed(replace(bundle, statements=statements, proofs=proofs)), approved.trust(), NOW)
+    assert (report.verdict, codes(report)) == (Verdict.INDETERMINATE, {Code.CHAIN_INCOMPLETE})
+    assert "declaration of channel E.KWH" in report.findings[0].detail
 
 
 def test_changed_sum_signed_by_everyone_is_an_aggregate_mismatch(world: World) -> None:
@@ -482,3 +500,34 @@ def test_bundle_packed_by_another_program_is_refused(approved: World) -> None:
             archive.writestr(name, data)
     with pytest.raises(BundleError, match="zip record"):
         read_bundle(again)
+
+
+@pytest.mark.parametrize("hidden", [b"x", b"PK\x03\x04" + bytes(30)], ids=["byte", "record"])
+def test_bytes_behind_the_end_of_packed_data_are_refused(hidden: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = Bundle({"a" * 64: b"a statement" * 9}, {"a" * 64: b"its proof"})
+    assert read_bundle(io.BytesIO(write_bundle(bundle))).statements == bundle.statements
+    monkeypatch.setattr(zipfile, "zlib", Hiding(hidden))
+    with pytest.raises(BundleError, match="is not what the zip says"):
+        read_bundle(io.BytesIO(write_bundle(bundle)))
+
+
+class Hiding:
+    """The zlib of a packer that puts something behind the end of each deflated file."""
+
+    def __init__(self, hidden: bytes) -> None:
+        self._hidden = hidden
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(zlib, name)
+
+    def compressobj(self, *how: int) -> Any:
+        packing, hidden = zlib.compressobj(*how), self._hidden
+
+        class Packing:
+            compress = staticmethod(packing.compress)
+
+            @staticmethod
+            def flush() -> bytes:
+                return packing.flush() + hidden
+
+        return Packing

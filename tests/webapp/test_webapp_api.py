@@ -99,6 +99,7 @@ def test_body_that_was_cut_off_is_noticed(site: Site) -> None:
 
 def test_request_sent_twice_is_refused_and_nothing_burns_early(site: Site) -> None:
     body = Push((site.device.event(),)).to_json().encode()
+    assert site.caller.call("POST", "/api/v1/statements", body, content_type="text/plain").status_code == 415
     spoiled = site.caller.call("POST", "/api/v1/statements", body, sent=b"{}", nonce="same-nonce-1")
     assert code_of(spoiled) == (401, "DIGEST")
     assert site.caller.call("POST", "/api/v1/statements", body, nonce="same-nonce-1").status_code == 200

@@ -128,6 +128,7 @@ def test_a_wrong_plan_names_its_member(ready: Path, tmp_path: Path) -> None:
         ("web = 1", "web"),
         ("[more]\nx = 1", "more"),
         ("= 1", "TOML"),
+        ("x = " + "[" * 5000, "TOML"),
     ],
 )
 def test_a_wrong_setting_is_named_by_its_path(tmp_path: Path, line: str, words: str) -> None:
