@@ -18,6 +18,7 @@ from accounting.errors import AccountingError
 from accounting.recompute import Recomputed, newest_months, recompute_month, statements_of
 from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import say
+from cunzheng.progress import working
 from evidence.bundle import Bundle, read_bundle
 from evidence.encoding import sha256_hex, strict_json
 
@@ -39,7 +40,7 @@ from evidence.encoding import sha256_hex, strict_json
 @click.option("--json", "as_json", is_flag=True, help=say("输出 JSON。", "Print JSON."))
 def compose(bundle: Path, out: Path | None, as_json: bool) -> int:
     """Recompute, compare, print one line or JSON, and return the exit code."""
-    with bundle.open("rb") as source:
+    with working(say("重算 …", "recomputing …")), bundle.open("rb") as source:
         recomputed = _recompute(read_bundle(source))
     if recomputed.body is None:
         problem = recomputed.problem
@@ -65,7 +66,8 @@ def compose(bundle: Path, out: Path | None, as_json: bool) -> int:
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help=say("参数集文件（缺省用随附的参数集）。", "A parameter set file instead of a packaged set."),
 )
-def calc(input: BinaryIO, parameters: Path | None) -> None:
+@click.option("--json", "as_json", is_flag=True, help=say("JSON（默认即是）。", "JSON (always so)."))
+def calc(input: BinaryIO, parameters: Path | None, as_json: bool) -> None:
     """Compute and print."""
     try:
         result = calculate(input.read(), parameters.read_bytes() if parameters is not None else None)

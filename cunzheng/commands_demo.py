@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import tempfile
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -52,7 +54,13 @@ DEFAULT_PORT = 8080
         "MQTT broker; default: mosquitto where installed, else the embedded amqtt.",
     ),
 )
-def demo(port: int | None, once: bool, folder: Path | None, broker: Kind | None) -> int:
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help=say("每步一行 JSON，最后一行为结果。", "A line of JSON a step, the result last."),
+)
+def demo(port: int | None, once: bool, folder: Path | None, broker: Kind | None, as_json: bool) -> int:
     """Set the stage, then show it or walk through it."""
     started = time.monotonic()
     for name in (signal.SIGTERM, signal.SIGHUP):
@@ -68,11 +76,13 @@ def demo(port: int | None, once: bool, folder: Path | None, broker: Kind | None)
         try:
             months = Months.before(datetime.now(UTC))
             for line in _again(stage) if stage.is_set_up else _first(stage, months, once=once):
-                click.echo(f"  ✓ {line}")
+                click.echo(_json({"step": line}) if as_json else f"  ✓ {line}")
             if once:
-                click.echo(say("完成", "done") + f"  {time.monotonic() - started:.0f} s")
+                seconds = round(time.monotonic() - started)
+                done = {"done": True, "month": months.open, "seconds": seconds}
+                click.echo(_json(done) if as_json else say("完成", "done") + f"  {seconds} s")
                 return ExitCode.DONE
-            _show_until_interrupted(stage, months, programs)
+            _show_until_interrupted(stage, months, programs, as_json=as_json)
         finally:
             programs.stop()
             if stage.broker is not None:
@@ -148,19 +158,26 @@ The demonstration is ready:  {stage.url}/     (language: top right)
     )
 
 
+def _json(facts: dict[str, Any]) -> str:
+    return json.dumps(facts, ensure_ascii=False)
+
+
 def _stop_in_order(number: int, frame: object) -> None:
     # As Ctrl-C: the programs must not outlive the demonstration.
     raise KeyboardInterrupt
 
 
-def _show_until_interrupted(stage: Stage, months: Months, programs: Programs) -> None:
+def _show_until_interrupted(stage: Stage, months: Months, programs: Programs, *, as_json: bool) -> None:
     try:
-        _explain(stage, months)
+        if as_json:
+            click.echo(_json({"ready": True, "url": stage.url, "folder": str(stage.folder), "month": months.open}))
+        else:
+            _explain(stage, months)
         while (name := programs.ended()) is None:
             time.sleep(0.5)
         programs.require(name)
     except KeyboardInterrupt:
-        click.echo(say("正在停止 …", "stopping …"))
+        click.echo(say("正在停止 …", "stopping …"), err=as_json)
 
 
 def _port(port: int | None, *, once: bool) -> int:

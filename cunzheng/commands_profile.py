@@ -212,7 +212,8 @@ def draft(table: Path, profile_id: str, output: Path | None) -> int:
 
 
 @profile.command("schema", help=say("输出描述文件的 JSON Schema。", "Print the JSON Schema of profiles."))
-def schema_command() -> None:
+@click.option("--json", "as_json", is_flag=True, help=say("JSON（默认即是）", "JSON (always so)"))
+def schema_command(as_json: bool) -> None:
     """Print the schema."""
     click.echo(_json(schema()))
 

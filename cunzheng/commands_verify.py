@@ -16,6 +16,7 @@ import click
 from accounting.recompute import verify_recomputed
 from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import say
+from cunzheng.progress import working
 from evidence.bundle import read_bundle
 from evidence.code_words import CODE_WORDS
 from evidence.encoding import strict_json, time_text
@@ -56,7 +57,8 @@ def verify(file: Path, trust_file: Path | None, as_json: bool) -> int:
     """Read both files, check, print, and return the exit code of the verdict."""
     trust = _read_trust(trust_file or file.with_name("trust.json"))
     now = datetime.now(UTC)
-    report = _check(file, trust, now)
+    with working(say(f"核验 {file.name} …", f"checking {file.name} …")):
+        report = _check(file, trust, now)
     if as_json:
         click.echo(json.dumps({"file": str(file), **report.to_json()}, ensure_ascii=False, indent=2))
     else:

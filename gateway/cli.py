@@ -257,7 +257,7 @@ def import_(config: Path, file: Path, map_path: Path, as_json: bool) -> None:
 @_as_json
 def close(config: Path, as_json: bool) -> None:
     """Seal what is due now."""
-    with open_gateway(config) as opened:
+    with open_gateway(config) as opened, Console(stderr=True).status(say("封存 …", "sealing …")):
         sealed = opened.pipeline.seal_due(timedelta(0))
         left = opened.writer.call(open_hours)
     if as_json:

@@ -39,8 +39,10 @@ class Center:
     clock: Clock = field(default=utc_now)
 
     @classmethod
-    def open(cls, settings: Settings, clock: Clock = utc_now) -> Center:
+    def open(cls, settings: Settings, clock: Clock = utc_now, *, is_confirmed: bool = True) -> Center:
         """Open an initialised centre and bring its log to a state that may be continued.
+
+        `is_confirmed=False` opens one, too, whose restore nobody confirmed; it still signs nothing.
 
         Raises:
             NotReadyError: `center init` was not run, or was run by another version.
@@ -50,7 +52,7 @@ class Center:
         database = Database.of(settings)
         schema.require_current(database)
         center = cls(settings, database, *keys, clock)
-        center.log.recover()
+        center.log.recover(is_confirmed=is_confirmed)
         return center
 
     @cached_property

@@ -6,69 +6,30 @@ Parses, calls `administration` and `serve`, prints. Errors are `CenterError`s, t
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-from sqlalchemy.exc import OperationalError
 
-from webapp import accounts, administration, enrolment, export, log_recovery, serve, settings, store_log
-from webapp.center import Center
+from webapp import accounts, administration, enrolment, export, log_recovery, restored_mark, serve, settings, store_log
+from webapp.commands_backup import backup_, confirm, restore_
+from webapp.console import config_option as _config
+from webapp.console import database_errors as _database_errors
+from webapp.console import json_option as _json
+from webapp.console import open_center as _open
+from webapp.console import say as _say
+from webapp.console import tell as _tell
+from webapp.console import working as _working
 from webapp.errors import CenterError
-
-_LANGUAGE_VARIABLES = ("CUNZHENG_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
-
-
-def _say(zh: str, en: str) -> str:
-    chosen = next((value for name in _LANGUAGE_VARIABLES if (value := os.environ.get(name, ""))), "")
-    return zh if chosen.lower().startswith("zh") else en
-
-
-def _tell(facts: dict[str, Any], line: str, *, as_json: bool) -> None:
-    click.echo(json.dumps(facts, ensure_ascii=False) if as_json else line)
-
-
-@contextmanager
-def _database_errors() -> Iterator[None]:
-    try:
-        yield
-    except OperationalError as error:
-        reason = str(error.orig).splitlines()[0] if error.orig is not None else str(error)
-        raise CenterError(
-            f"数据库没有应答（{reason}）；请检查 database.url 和数据库服务",
-            f"the database does not answer ({reason}); check database.url and the database server",
-            exit_code=2,
-        ) from error
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[Center]:
-    with _database_errors():
-        center = Center.open(settings.load(path))
-        try:
-            yield center
-        finally:
-            center.database.close()
-
-
-_config = click.option(
-    "-c",
-    "--config",
-    "config",
-    type=click.Path(path_type=Path),
-    default=Path("center.toml"),
-    show_default=True,
-    help="center.toml",
-)
-_json = click.option("--json", "as_json", is_flag=True, help=_say("输出 JSON。", "Print JSON."))
 
 
 @click.group(help=_say("中心端：初始化、运行、用户、企业、网关。", "The centre: init, run, users, plants, gateways."))
 def center() -> None:
     """Group of the centre's commands."""
+
+
+for _command in (backup_, restore_, confirm):
+    center.add_command(_command)
 
 
 @center.command(
@@ -107,25 +68,37 @@ def run(config: Path, dev: bool) -> None:
 @_json
 def check(config: Path, as_json: bool) -> None:
     """Recompute the log from its entries against every signed checkpoint."""
-    with _open(config) as opened, opened.database.reading() as session:
+    with (
+        _working("核对整个日志 …", "checking the whole log …"),
+        _open(config, is_confirmed=False) as opened,
+        opened.database.reading() as session,
+    ):
         size = log_recovery.check(opened.log, session)
         last = store_log.last_checkpoint(session)
     root = None if last is None else last.root
+    is_confirmed = not restored_mark.is_restored(opened.log.folder)
     line = _say(f"日志完好：{size} 条，根 {root}", f"log intact: {size} entries, root {root}")
-    _tell({"size": size, "root": root, "origin": opened.log.origin}, line, as_json=as_json)
+    if not is_confirmed:
+        line += _say("；由备份恢复，确认之前不签名", "; restored, and signs nothing until that is confirmed")
+    facts = {"size": size, "root": root, "origin": opened.log.origin, "confirmed": is_confirmed}
+    _tell(facts, line, as_json=as_json)
 
 
 @center.command(help=_say("输出信任文件 trust.json。", "Print the trust file, trust.json."))
 @_config
+@click.option("--json", "as_json", is_flag=True, help=_say("JSON（默认即是）。", "JSON (always so)."))
 @click.option("--out", type=click.Path(path_type=Path), help=_say("写入文件。", "Write it to a file."))
-def trust(config: Path, out: Path | None) -> None:
+def trust(config: Path, as_json: bool, out: Path | None) -> None:
     """Print or write the trust file."""
     with _open(config) as opened:
-        text = json.dumps(export.trust(opened).to_json(), ensure_ascii=False, indent=1) + "\n"
+        made = export.trust(opened)
+    text = json.dumps(made.to_json(), ensure_ascii=False, indent=1) + "\n"
     if out is None:
         click.echo(text, nl=False)
-    else:
-        out.write_text(text, encoding="utf-8")
+        return
+    out.write_text(text, encoding="utf-8")
+    line = _say(f"已写入 {out}（日志 {made.size} 条）", f"wrote {out} (log of {made.size} entries)")
+    _tell({"file": str(out), "size": made.size}, line, as_json=as_json)
 
 
 @center.command(name="export", help=_say("导出某月的证据包。", "Export the bundle of a month."))
@@ -137,7 +110,7 @@ def trust(config: Path, out: Path | None) -> None:
 def export_month(config: Path, as_json: bool, plant: str, period: str, out: Path | None) -> None:
     """Write the bundle of a month."""
     target = out or Path(f"{plant}-{period}.evb")
-    with _open(config) as opened:
+    with _working("打包 …", "packing …"), _open(config) as opened:
         data = export.month_bundle(opened, plant, period)
     if data is None:
         raise CenterError(
@@ -203,23 +176,25 @@ def user_add(
 
 @user.command(name="password", help=_say("重设密码并结束其所有会话。", "Set a new password and end all sessions."))
 @_config
+@_json
 @click.argument("name")
 @_password_file
-def user_password(config: Path, name: str, password_file: Any) -> None:
+def user_password(config: Path, as_json: bool, name: str, password_file: Any) -> None:
     """Give a user a new password."""
     with _open(config) as opened:
         administration.change_password(opened, name, _password(password_file))
-    click.echo(_say(f"用户 {name} 的密码已更改", f"password of {name} changed"))
+    _tell({"name": name}, _say(f"用户 {name} 的密码已更改", f"password of {name} changed"), as_json=as_json)
 
 
 @user.command(name="allow-key", help=_say("允许再登记一个浏览器密钥。", "Let the user register one more browser key."))
 @_config
+@_json
 @click.argument("name")
-def user_allow_key(config: Path, name: str) -> None:
+def user_allow_key(config: Path, as_json: bool, name: str) -> None:
     """Let a person whose browser is lost register another."""
     with _open(config) as opened:
         administration.allow_key(opened, name)
-    click.echo(_say(f"用户 {name} 可再登记一个密钥", f"{name} may register one more key"))
+    _tell({"name": name}, _say(f"用户 {name} 可再登记一个密钥", f"{name} may register one more key"), as_json=as_json)
 
 
 @center.group(help=_say("密钥。", "Keys."))
@@ -231,6 +206,7 @@ def key() -> None:
     name="revoke", help=_say("吊销密钥；自此之后的签名无效。", "End a key; what it signs from now on is refused.")
 )
 @_config
+@_json
 @click.argument("kid")
 @click.option(
     "--reason",
@@ -238,11 +214,12 @@ def key() -> None:
     required=True,
     help=_say("吊销原因。", "Why it ends."),
 )
-def key_revoke(config: Path, kid: str, reason: str) -> None:
+def key_revoke(config: Path, as_json: bool, kid: str, reason: str) -> None:
     """Revoke a key."""
     with _open(config) as opened:
         administration.revoke_key(opened, kid, reason)
-    click.echo(_say(f"密钥 {kid} 已吊销", f"key {kid} revoked"))
+    line = _say(f"密钥 {kid} 已吊销", f"key {kid} revoked")
+    _tell({"kid": kid, "reason": reason}, line, as_json=as_json)
 
 
 @center.group(help=_say("企业。", "Plants."))

@@ -1,4 +1,4 @@
-"""Opens the database and gives out sessions; the one file that knows how SQLite and PostgreSQL differ.
+"""Opens the database and gives out sessions; with `database_copy` the one that knows how SQLite and PostgreSQL differ.
 
 Reading sessions and writing sessions are two things: a writing session takes SQLite's write lock at once
 (`BEGIN IMMEDIATE`), because a transaction that reads first and writes later fails with "database is locked"

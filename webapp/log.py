@@ -33,6 +33,7 @@ from webapp import store_log
 from webapp.database import Database
 from webapp.errors import LogRefusedError
 from webapp.models import LogEntry
+from webapp.restored_mark import require_confirmed
 from webapp.tile_files import ENTRIES, TileFiles, write_durably
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,8 @@ class Log:
         """Run `decide` alone against the log; what it appends is signed and committed with it.
 
         Raises:
-            LogRefusedError: the tiles do not continue the last signed checkpoint; nothing was kept.
+            LogRefusedError: the tiles do not continue the last signed checkpoint, or a restore was not confirmed;
+                nothing was kept.
         """
         with self._database.writing() as session:
             start = store_log.take_turn(session)
@@ -91,6 +93,7 @@ class Log:
             answer = decide(turn)
             if not turn.appended:
                 return answer
+            require_confirmed(self.folder)
             try:
                 written = self._write_tiles(start, turn.appended)
             except FileNotFoundError as error:
@@ -230,12 +233,16 @@ class Log:
 
     # --- starting ----------------------------------------------------------------------------------
 
-    def recover(self) -> None:
+    def recover(self, *, is_confirmed: bool = True) -> None:
         """Bring a log that was stopped anywhere to a state that may be continued.
+
+        `is_confirmed=False` opens a restored log, too, that nobody confirmed; it still signs nothing.
 
         Raises:
             LogRefusedError: rows, tiles and published checkpoint cannot all be of one log.
         """
         from webapp.log_recovery import recover
 
+        if is_confirmed:
+            require_confirmed(self.folder)
         recover(self, self._database)

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from evidence.errors import EvidenceError
 from evidence.merkle import RightEdge, leaf_hash, verify_consistency
+from evidence.note import verify_checkpoint
 from evidence.tiles import TILE_WIDTH, Tile, TileTree, entries_tile, tile_hash, tiles_of
 from webapp import store_log
 from webapp.database import Database
@@ -74,6 +75,19 @@ def _check_rows(log: Log, session: Session, size: int, last: CheckpointRow | Non
             f"数据库中的日志不完整（应有 {size} 条）；请从备份恢复",
             f"the log in the database is incomplete ({size} entries expected); restore a backup",
         )
+    if last is not None:
+        _check_key(log, last)
+
+
+def _check_key(log: Log, last: CheckpointRow) -> None:
+    try:
+        verify_checkpoint(last.text, log.vkey)
+    except EvidenceError as error:
+        raise LogRefusedError(
+            f"数据库中的日志不是用本密钥以 {log.origin} 之名签名的（{error}）；请放回原来的 log.key",
+            f"the log in the database was not signed with this key as {log.origin} ({error}); "
+            "put the log.key back that belongs to it",
+        ) from error
 
 
 def _check_published(log: Log, session: Session, last: CheckpointRow) -> None:
@@ -133,8 +147,25 @@ def check(log: Log, session: Session) -> int:
     Raises:
         LogRefusedError: an entry or a checkpoint is not what was signed.
     """
-    roots = {row.size: row.root for row in store_log.checkpoints(session)}
+    size = check_entries(session)
+    last = store_log.last_checkpoint(session)
+    if last is not None and not _tiles_hold(log, last):
+        raise LogRefusedError(
+            "日志的哈希块与记录不符；重新启动中心会重写它们",
+            "tiles of the log do not agree with its entries; starting the centre writes them again",
+        )
+    return size
+
+
+def check_entries(session: Session) -> int:
+    """Recompute every checkpoint that was signed from the entries alone; gives the log's size.
+
+    Raises:
+        LogRefusedError: an entry or a checkpoint is not what was signed.
+    """
+    # The size first: what is signed meanwhile makes more checkpoints, never fewer.
     size = store_log.size_of(session)
+    roots = {row.size: row.root for row in store_log.checkpoints(session)}
     edge = RightEdge()
     for run in store_log.all_statements(session, size, TILE_WIDTH):
         for index, jws in run:
@@ -145,10 +176,9 @@ def check(log: Log, session: Session) -> int:
                     f"日志在第 {index} 条或之前被改动；请从备份恢复",
                     f"the log was changed at entry {index} or before; restore a backup",
                 )
-    last = store_log.last_checkpoint(session)
-    if edge.size != size or (last is not None and not _tiles_hold(log, last)):
+    if edge.size != size or (size and size not in roots):
         raise LogRefusedError(
-            "日志的哈希块与记录不符；重新启动中心会重写它们",
-            "tiles of the log do not agree with its entries; starting the centre writes them again",
+            f"日志应有 {size} 条并有检查点，现有 {edge.size} 条；请从备份恢复",
+            f"the log should have {size} entries and a checkpoint of them, there are {edge.size}; restore a backup",
         )
     return size

@@ -42,6 +42,11 @@ def head_revision() -> str | None:
     return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
+def is_known(revision: str) -> bool:
+    """Tell whether this program can bring a database of that revision to its own."""
+    return any(one.revision == revision for one in ScriptDirectory(str(MIGRATIONS)).walk_revisions())
+
+
 def require_current(database: Database) -> None:
     """Refuse to work on another schema.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeGuard
 
 import click
 import pytest
@@ -30,6 +31,10 @@ def walk(command: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[
 
 
 COMMANDS = dict(walk(cli.cunzheng, ("cunzheng",)))
+
+
+def is_option(parameter: click.Parameter) -> TypeGuard[click.Option]:
+    return isinstance(parameter, click.Option)
 
 
 def in_code(text: str) -> Iterator[str]:
@@ -60,6 +65,25 @@ def test_option_has_help(path: tuple[str, ...]) -> None:
         if isinstance(option, click.Option) and not option.hidden and not option.help
     ]
     assert mute == []
+
+
+WITHOUT_JSON = {
+    ("cunzheng", "center", "run"): "serves until stopped; what it says is a log",
+    ("cunzheng", "gateway", "run"): "serves until stopped; what it says is a log",
+    ("cunzheng", "profile", "draft"): "prints the profile itself, which is YAML",
+}
+"""Commands that print no facts, and why."""
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
+def test_command_that_prints_facts_has_json(path: tuple[str, ...]) -> None:
+    command = COMMANDS[path]
+    has_json = any("--json" in option.opts and option.is_flag for option in command.params if is_option(option))
+    assert has_json != (isinstance(command, click.Group) or path in WITHOUT_JSON)
+
+
+def test_exceptions_from_json_are_commands() -> None:
+    assert set(WITHOUT_JSON) <= set(COMMANDS)
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)

@@ -18,11 +18,14 @@ from postgres_cluster import binaries, cluster
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError, StatementError
 
+from evidence.keys import SigningKey
 from sync import Status
-from webapp import log_recovery, schema, store_log, store_users
+from webapp import backup, log_recovery, log_restored, restore, schema, store_log, store_users
+from webapp.center import Center
 from webapp.database import Database
-from webapp.errors import NotReadyError
+from webapp.errors import CenterError, LogRefusedError, NotReadyError
 from webapp.models import Act, Base, Invite
+from webapp.settings import from_mapping
 from webapp.submission import submit
 
 
@@ -40,9 +43,7 @@ def postgres() -> Iterator[str]:
 def emptied(postgres: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Database]:
     monkeypatch.setenv("CUNZHENG_DATABASE_URL", postgres)
     database = Database(postgres.replace("postgresql://", "postgresql+psycopg://"))
-    with database.engine.begin() as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
+    _empty(database)
     yield database
     database.close()
 
@@ -96,6 +97,63 @@ def test_a_chain_is_logged_on_postgresql(emptied: Database, tmp_path: Path) -> N
     with center.database.reading() as session:
         assert log_recovery.check(center.log, session) == 15
     center.database.close()
+
+
+@pytest.mark.postgres
+def test_a_backup_of_postgresql_comes_back_whole(
+    emptied: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    center = bare_center(tmp_path)
+    device = Device()
+    device.enrol(center)
+    submit(center, [device.event() for _ in range(5)])
+    made = backup.back_up(center, tmp_path / "backup", with_keys=True)
+    assert set(made.files) == {"center.pgdump", "checkpoint", "log.key", "registrar.key", "secret.key"}
+    submit(center, [device.event()])
+    elsewhere = from_mapping({"data_dir": "data", "log": {"origin": "log.example/evidence"}}, tmp_path / "second")
+    with pytest.raises(CenterError, match="not empty"):
+        restore.restore(tmp_path / "backup", elsewhere)
+    center.database.close()
+    _empty(emptied)
+    with monkeypatch.context() as patch:
+        patch.setattr(log_recovery, "rewrite_tiles", _stopped)
+        with pytest.raises(KeyboardInterrupt):
+            restore.restore(tmp_path / "backup", elsewhere)
+    assert not elsewhere.data_dir.exists()
+    assert restore.restore(tmp_path / "backup", elsewhere) == made
+    again = Center.open(elsewhere, is_confirmed=False)
+    with again.database.reading() as session:
+        assert log_recovery.check(again.log, session) == made.size
+    other = Device(gw="GW-2", key=SigningKey.from_seed(b"2" * 32))
+    with pytest.raises(LogRefusedError, match="center confirm"):
+        other.enrol(again)
+    assert log_restored.confirm(again, accepted_size=made.size) == made.size
+    other.enrol(again)
+    assert submit(again, [other.event()])[0].status is Status.LOGGED
+    assert differences(emptied) == []
+    again.database.close()
+
+
+@pytest.mark.postgres
+def test_a_backup_of_postgresql_without_its_client_says_what_to_install(
+    emptied: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    center = bare_center(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(CenterError, match="postgresql-client"):
+        backup.back_up(center, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+    center.database.close()
+
+
+def _stopped(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _empty(database: Database) -> None:
+    with database.engine.begin() as connection:
+        connection.execute(text("DROP SCHEMA public CASCADE"))
+        connection.execute(text("CREATE SCHEMA public"))
 
 
 def test_an_empty_or_unknown_schema_is_refused(tmp_path: Path) -> None:
