@@ -245,4 +245,4 @@ class Log:
 
         if is_confirmed:
             require_confirmed(self.folder)
-        recover(self, self._database)
+        recover(self, self._database, is_confirmed=is_confirmed)

@@ -16,7 +16,7 @@ from evidence.errors import EvidenceError
 from evidence.merkle import RightEdge, leaf_hash, verify_consistency
 from evidence.note import verify_checkpoint
 from evidence.tiles import TILE_WIDTH, Tile, TileTree, entries_tile, tile_hash, tiles_of
-from webapp import store_log
+from webapp import restored_mark, store_log
 from webapp.database import Database
 from webapp.errors import LogRefusedError, NotReadyError
 from webapp.models import CheckpointRow
@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def recover(log: Log, database: Database) -> None:
+def recover(log: Log, database: Database, *, is_confirmed: bool = True) -> None:
     """Check the log at start, mend its tiles, publish what was committed but not published.
+
+    `is_confirmed=False` lets a restored log pass, too, that nobody confirmed.
 
     Raises:
         NotReadyError: there is no log yet.
@@ -48,6 +50,11 @@ def recover(log: Log, database: Database) -> None:
         _check_rows(log, session, size, last)
         if last is None:
             return
+        if log.published() is None and store_log.count_checkpoints(session) > 1:
+            # Only the very first checkpoint can have been lost by a crash: the rows were put here without their folder.
+            restored_mark.mark(log.folder, size=size)
+        if is_confirmed:
+            restored_mark.require_confirmed(log.folder)
         if not _tiles_hold(log, last):
             logger.warning("log tiles rewritten size=%d", size)
             rewrite_tiles(log, session, size)

@@ -17,8 +17,8 @@ def mark_file(folder: Path) -> Path:
     return folder / "restored.json"
 
 
-def mark(folder: Path, *, size: int, made: str) -> None:
-    """Say that the log was restored from a backup of this size and time."""
+def mark(folder: Path, *, size: int, made: str | None = None) -> None:
+    """Say that the log was restored from a backup of this size and, if known, time."""
     write_durably(mark_file(folder), json.dumps({"size": size, "made": made}).encode())
 
 
@@ -37,9 +37,10 @@ def require_confirmed(folder: Path) -> None:
         restored = json.loads(mark_file(folder).read_bytes())
     except FileNotFoundError:
         return
+    zh, en = (f"（备份于 {made}）", f" (backup of {made})") if (made := restored["made"]) else ("", "")
     raise LogRefusedError(
-        f"本中心由 {restored['made']} 的备份（{restored['size']} 条）恢复，确认之前不签名；"
+        f"本中心的日志（{restored['size']} 条）是恢复的{zh}，确认之前不签名；"
         "请用最新的检查点运行 cunzheng center confirm",
-        f"this centre was restored from a backup of {restored['made']} with {restored['size']} entries and signs "
-        "nothing until that is confirmed; run cunzheng center confirm with the newest checkpoint",
+        f"the log of this centre ({restored['size']} entries) was restored{en} and signs nothing until that is "
+        "confirmed; run cunzheng center confirm with the newest checkpoint",
     )

@@ -193,6 +193,11 @@ def last_checkpoint(session: Session) -> CheckpointRow | None:
     return session.scalar(select(CheckpointRow).order_by(CheckpointRow.size.desc()).limit(1))
 
 
+def count_checkpoints(session: Session) -> int:
+    """Count the signed checkpoints."""
+    return session.scalar(select(func.count()).select_from(CheckpointRow)) or 0
+
+
 def checkpoint_at(session: Session, size: int) -> CheckpointRow | None:
     """Get the checkpoint of exactly this size."""
     return session.get(CheckpointRow, size)

@@ -187,7 +187,7 @@ def test_documentation_shows_every_formula_and_one_whole_output(root: Path) -> N
     assert shown == set(re.findall(r"^### `([^`]+)`", text, re.MULTILINE))
     match = re.search(r"```json\n(\{[^`]+)```\n\n```json output\n([^`]+)```", text)
     assert match is not None
-    assert json.loads(run("calc", "-", input=match[1]).output) == json.loads(match[2])
+    assert json.loads(run("calc", "-", "--json", input=match[1]).output) == json.loads(match[2])
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pty
 import subprocess
 import sys
 from types import ModuleType
@@ -11,7 +12,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from cunzheng import cli, lang
+from cunzheng import cli, lang, progress
 from cunzheng.errors import CommandError, ExitCode
 from evidence.errors import Code, EvidenceError
 
@@ -107,6 +108,24 @@ def test_no_command_shows_the_help_and_is_misuse(failing: dict[str, BaseExceptio
 def test_chosen_language_does_not_outlive_the_command(failing: dict[str, BaseException]) -> None:
     run("--lang", "zh", "fail")
     assert lang.language() == "en"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_work_is_shown_to_a_person_at_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], is_terminal: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    master, slave = pty.openpty()
+    with open(slave, "w", encoding="utf-8") as terminal:
+        if is_terminal:
+            monkeypatch.setattr(sys, "stderr", terminal)
+        with progress.working("counting sheep"):
+            pass
+        terminal.flush()
+        if is_terminal:
+            assert "counting sheep" in os.read(master, 4096).decode()
+    os.close(master)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import shutil
+import signal
 import sqlite3
 import stat
 import threading
@@ -26,7 +28,7 @@ from webapp.center import Center
 from webapp.cli import center as command
 from webapp.errors import CenterError, LogRefusedError, NotReadyError
 from webapp.restored_mark import is_restored
-from webapp.settings import load
+from webapp.settings import Settings, load
 from webapp.submission import submit
 
 TOML = 'data_dir = "data"\n[log]\norigin = "log.example/evidence"\n'
@@ -386,6 +388,50 @@ def test_stopped_restore_leaves_nothing(
             restore.restore(target, load(place))
     assert os.listdir(place.parent) == ["center.toml"]
     facts(place, "restore", str(target))
+
+
+def _killed_at_rename(work: str, settings: Settings, folder: Path) -> None:
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    os.rename = killed  # type: ignore[assignment]
+    if work == "backup":
+        backup.back_up(Center.open(settings), folder, with_keys=True)
+    else:
+        restore.restore(folder, settings)
+
+
+@pytest.mark.parametrize("work", ["backup", "restore"])
+def test_killed_just_before_its_end_is_as_if_never_begun(
+    center: Center, device: Device, tmp_path: Path, place: Path, work: str
+) -> None:
+    target = tmp_path / "backup"
+    settings = center.settings
+    if work == "restore":
+        saved(center, target)
+        settings = load(place)
+    process = multiprocessing.get_context("spawn").Process(target=_killed_at_rename, args=(work, settings, target))
+    process.start()
+    process.join(90)
+    assert process.exitcode == -signal.SIGKILL
+    if work == "backup":
+        assert not target.exists()
+        saved(center, target)
+    assert not (place.parent / "data").exists()
+    facts(place, "restore", str(target))
+    assert facts(place, "check")["size"] == size_of(center)
+
+
+def test_database_put_back_without_its_log_folder_waits_to_be_confirmed(center: Center, device: Device) -> None:
+    newest = center.settings.data_dir.parent / "newest"
+    shutil.move(center.log.checkpoint_file, newest)
+    shutil.rmtree(center.log.folder)
+    for _ in range(2):
+        assert "center confirm" in refused(toml_of(center), "run").en
+    assert facts(toml_of(center), "check")["confirmed"] is False
+    assert "center confirm" in refused(toml_of(center), "init").en
+    facts(toml_of(center), "confirm", "--newest", str(newest))
+    log_all(Center.open(center.settings), [device.event()])
 
 
 def test_log_of_a_lost_key_is_not_continued_with_a_new_one(center: Center, device: Device) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import re
 import shutil
 import signal
@@ -67,7 +68,36 @@ def test_init_makes_private_keys_and_may_be_repeated(config: Path) -> None:
 
 def test_check_and_trust_speak_of_the_log(ready: Path) -> None:
     assert json.loads(run(ready, "check", "--json").output)["size"] == 0
-    assert json.loads(run(ready, "trust").output)["registry"]["keys"][0]["roles"] == ["registrar"]
+    for flags in ((), ("--json",)):
+        assert json.loads(run(ready, "trust", *flags).output)["registry"]["keys"][0]["roles"] == ["registrar"]
+
+
+def test_trust_file_is_written_where_asked(ready: Path, tmp_path: Path) -> None:
+    file = tmp_path / "trust.json"
+    assert "trust.json" in run(ready, "trust", "--out", str(file)).output
+    assert json.loads(run(ready, "trust", "--out", str(file), "--json").output) == {"file": str(file), "size": 0}
+    assert json.loads(file.read_text())["size"] == 0
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_long_work_is_shown_on_a_terminal_only(
+    ready: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_terminal: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    master, slave = pty.openpty()
+    said, spoken = os.pipe()
+    with open(slave if is_terminal else spoken, "w", encoding="utf-8") as err:
+        monkeypatch.setattr(sys, "stderr", err)
+        command.main(["check", "--json", "-c", str(ready)], standalone_mode=False)
+        err.flush()
+        shown = os.read(master, 4096).decode() if is_terminal else ""
+    os.close(spoken if is_terminal else slave)
+    assert ("checking the whole log" in shown) is is_terminal
+    if not is_terminal:
+        assert os.read(said, 4096) == b""
+    for descriptor in (master, said):
+        os.close(descriptor)
+    assert json.loads(capsys.readouterr().out)["size"] == 0
 
 
 def test_plants_users_and_gateways_are_added(ready: Path, tmp_path: Path) -> None:
@@ -193,14 +223,16 @@ def test_gunicorn_serves_and_stops_cleanly(ready: Path, tmp_path: Path) -> None:
         server.wait()
 
 
-def test_a_lost_browser_or_password_is_not_the_end(ready: Path) -> None:
+def test_a_lost_browser_or_password_is_not_the_end(ready: Path, tmp_path: Path) -> None:
     added = run(ready, "user", "add", "boss", "--role", "admin", text="a long password\n" * 2)
     assert added.exit_code == 0, added.output
     opened = Center.open(load(ready))
     with opened.database.reading() as session:
         before = store_users.find(session, "boss")
-    assert run(ready, "user", "password", "boss", text="another password\n" * 2).exit_code == 0
-    assert run(ready, "user", "allow-key", "boss").exit_code == 0
+    word = tmp_path / "word"
+    word.write_text("another password\n", encoding="utf-8")
+    for arguments in (("user", "password", "boss", "--password-file", str(word)), ("user", "allow-key", "boss")):
+        assert json.loads(run(ready, *arguments, "--json").output) == {"name": "boss"}
     with opened.database.reading() as session:
         after = store_users.find(session, "boss")
         assert is_password(store_users.password_hash(session, "boss"), "another password")
@@ -222,7 +254,8 @@ def test_a_revoked_key_is_refused_by_the_log(ready: Path, tmp_path: Path) -> Non
     device = Device()
     device.enrol(opened)
     assert submit(opened, [device.event()])[0].status is Status.LOGGED
-    assert run(ready, "key", "revoke", device.key.kid, "--reason", "compromised").exit_code == 0
+    revoked = run(ready, "key", "revoke", device.key.kid, "--reason", "compromised", "--json")
+    assert json.loads(revoked.output) == {"kid": device.key.kid, "reason": "compromised"}
     assert submit(opened, [device.event()])[0].code == "KEY_REVOKED"
     assert "has ended" in said(run(ready, "key", "revoke", device.key.kid, "--reason", "lost")).en
     opened.database.close()
