@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import tempfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from webapp.backup_manifest import CHECKPOINT, DATABASES, KEYS, MANIFEST, Manife
 from webapp.center import Center
 from webapp.database_copy import copied, kind_of
 from webapp.errors import CenterError
-from webapp.tile_files import sync_folder
+from webapp.tile_files import sync_path
 
 
 def back_up(center: Center, target: Path, *, with_keys: bool = False) -> Manifest:
@@ -45,10 +46,16 @@ def back_up(center: Center, target: Path, *, with_keys: bool = False) -> Manifes
     try:
         manifest = _fill(center, staging, with_keys=with_keys)
         os.rename(staging, target)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(staging, ignore_errors=True)
+        if isinstance(error, OSError | sqlite3.Error):
+            raise CenterError(
+                f"备份未完成：{error}；请检查 {target.parent} 所在的磁盘",
+                f"the backup was not finished: {error}; check the disk of {target.parent}",
+                exit_code=2,
+            ) from error
         raise
-    sync_folder(target.parent)
+    sync_path(target.parent)
     with center.database.writing() as session:
         act = "backup-with-keys" if with_keys else "backup"
         store_users.note_act(session, at=center.now(), actor="cli", action=act, object_=f"log size {manifest.size}")
@@ -80,14 +87,6 @@ def _fill(center: Center, staging: Path, *, with_keys: bool) -> Manifest:
     (staging / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
     for file in staging.iterdir():
         file.chmod(0o600)
-        _sync(file)
-    sync_folder(staging)
+        sync_path(file)
+    sync_path(staging)
     return manifest
-
-
-def _sync(file: Path) -> None:
-    descriptor = os.open(file, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,7 @@ from webapp import store_log, store_users
 from webapp.center import Center
 from webapp.errors import CenterError, LogRefusedError
 from webapp.restored_mark import is_restored, mark_file
-from webapp.tile_files import sync_folder
+from webapp.tile_files import sync_path
 
 _ZIP = b"PK\x03\x04"
 
@@ -70,7 +70,7 @@ def confirm(center: Center, *, newest: Checkpoint | None = None, accepted_size: 
             said = f"newest checkpoint {newest.size}"
         store_users.note_act(session, at=center.now(), actor="cli", action="log-confirm", object_=said)
     mark_file(center.log.folder).unlink(missing_ok=True)
-    sync_folder(center.log.folder)
+    sync_path(center.log.folder)
     return size
 
 

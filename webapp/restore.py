@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from webapp import database_copy, keyfile, log_recovery, restored_mark, schema, store_keys, store_log
@@ -21,7 +22,7 @@ from webapp.database import Database
 from webapp.errors import CenterError, LogRefusedError
 from webapp.log import Log
 from webapp.settings import Settings
-from webapp.tile_files import sync_folder
+from webapp.tile_files import sync_path
 
 
 def restore(source: Path, settings: Settings, keys: Path | None = None, clock: Clock = utc_now) -> Manifest:
@@ -45,14 +46,26 @@ def restore(source: Path, settings: Settings, keys: Path | None = None, clock: C
     place.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(dir=place.parent, prefix=f".{place.name}.restoring-"))
     staged = settings.model_copy(update={"data_dir": staging})
-    with ExitStack() as undo:
+    with _disk_errors(place), ExitStack() as undo:
         undo.callback(shutil.rmtree, staging, ignore_errors=True)
         database_copy.require_empty(staged.database_url)
         _fill(source, manifest, staged, key_folder, clock, undo)
         os.rename(staging, place)
         undo.pop_all()
-    sync_folder(place.parent)
+    sync_path(place.parent)
     return manifest
+
+
+@contextmanager
+def _disk_errors(place: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CenterError(
+            f"恢复未完成，未留下任何内容：{error}；请检查 {place.parent} 所在的磁盘",
+            f"the restore was not finished and nothing was kept: {error}; check the disk of {place.parent}",
+            exit_code=2,
+        ) from error
 
 
 def _require_fitting(manifest: Manifest, settings: Settings) -> None:
@@ -124,7 +137,7 @@ def _fill(source: Path, manifest: Manifest, staged: Settings, key_folder: Path, 
                 )
     finally:
         database.close()
-    sync_folder(staged.data_dir)
+    sync_path(staged.data_dir)
 
 
 def _copy_key(source: Path, target: Path, *, is_needed: bool) -> None:
