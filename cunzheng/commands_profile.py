@@ -16,6 +16,7 @@ import click
 
 from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import language, say
+from cunzheng.point_table import read_table
 from device_profiles import (
     Decoded,
     Memory,
@@ -36,7 +37,7 @@ from device_profiles import (
     shown_value,
     topic_for,
 )
-from device_profiles.draft import DraftError, draft_profile
+from device_profiles.draft import DraftError, draft_of_rows
 
 
 @click.group(help=say("设备描述文件。", "Device profiles."))
@@ -176,31 +177,21 @@ def _edge_of(topic: str) -> str:
 
 @profile.command(
     help=say(
-        "由测点表（CSV：编号、名称、类型、系数、单位）生成设备描述草稿。XLSX 请先另存为 CSV。",
-        "Make a draft profile from a table of points (CSV: number, name, type, factor, unit). Save XLSX as CSV first.",
+        "由测点表（CSV 或 XLSX：地址、名称、类型、系数、单位）生成设备描述草稿。",
+        "Make a draft profile from a table of points (CSV or XLSX: number, name, type, factor, unit).",
     )
 )
-@click.argument("table", type=click.Path(path_type=Path), metavar="FILE.csv")
+@click.argument("table", type=click.Path(path_type=Path), metavar="FILE")
 @click.option(
     "--id", "profile_id", default="", help=say("描述编号，默认取文件名", "profile id; default: the file's name")
 )
+@click.option("--sheet", default="", help=say("XLSX 的工作表，默认第一张", "sheet of an XLSX file; default: the first"))
 @click.option("--output", type=click.Path(path_type=Path), help=say("写入此文件", "write to this file"))
-def draft(table: Path, profile_id: str, output: Path | None) -> int:
+def draft(table: Path, profile_id: str, sheet: str, output: Path | None) -> int:
     """Write the draft and check that it loads."""
     chosen = profile_id or re.sub(r"[^a-z0-9]+", "-", table.stem.lower()).strip("-") or "draft"
-    if table.suffix.lower() in (".xlsx", ".xls"):
-        raise CommandError(
-            f"{table}：请另存为 CSV（UTF-8）", f"{table}: save it as CSV (UTF-8) first", exit_code=ExitCode.MISUSE
-        )
-    text = _read(table)
-    if text is None:
-        raise CommandError(
-            f"{table} 不是 UTF-8 文本；请另存为 CSV（UTF-8）",
-            f"{table} is not UTF-8 text; save it as CSV (UTF-8)",
-            exit_code=ExitCode.MISUSE,
-        )
     try:
-        drafted = draft_profile(text, chosen, table.name)
+        drafted = draft_of_rows(read_table(table, sheet), chosen, table.name)
     except DraftError as error:
         raise CommandError(f"{table}：{error.zh}", f"{table}: {error.en}", exit_code=ExitCode.MISUSE) from error
     load_text(drafted, f"{chosen}.yaml")

@@ -17,28 +17,40 @@ from .addresses import HIGHEST
 from .units import AMOUNT_KINDS, UNITS
 from .words import FLOATS, INTEGERS, hex_text, number_bytes, width
 
-#: Headings as makers and fitters write them.
+#: Headings as makers and fitters write them; where a table has several of a kind, the one named first here counts.
 COLUMNS = {
-    "number": ("number", "no", "no.", "address", "register", "addr", "地址", "寄存器", "寄存器地址", "编号", "点号"),
-    "name": ("name", "item", "description", "point", "名称", "测点", "参数", "描述"),
-    "type": ("type", "data type", "datatype", "format", "类型", "数据类型"),
-    "factor": ("factor", "scale", "multiplier", "系数", "倍率", "比例"),
-    "unit": ("unit", "units", "单位"),
+    "number": (
+        "address", "register", "addr", "地址", "寄存器", "寄存器地址", "起始地址",
+        "number", "no", "no.", "点号", "编号", "序号",
+    ),
+    "name": ("name", "item", "description", "point", "名称", "测点名称", "信号名称", "变量名", "测点", "参数", "描述"),
+    "type": ("type", "data type", "datatype", "format", "类型", "数据类型", "数据格式", "格式"),
+    "factor": ("factor", "scale", "multiplier", "系数", "倍率", "比例", "比例系数", "乘数"),
+    "unit": ("unit", "units", "单位", "工程单位", "量纲"),
     "table": ("table", "area", "function", "fc", "表", "区", "功能码"),
-}
+}  # fmt: skip
 NEEDED = ("number", "name", "type")
+#: A sheet's title may stand above its headings.
+HEADING_WITHIN = 10
+_ASIDE = re.compile(r"[（(].*?[)）]|\s+")
 
 _TYPES = {
     "u16": "uint16", "uint": "uint16", "word": "uint16", "unsigned": "uint16", "i16": "int16", "s16": "int16",
     "int": "int16", "short": "int16", "signed": "int16", "u32": "uint32", "dword": "uint32", "ulong": "uint32",
     "i32": "int32", "s32": "int32", "dint": "int32", "long": "int32", "u64": "uint64", "i64": "int64", "s64": "int64",
     "float": "float32", "real": "float32", "f32": "float32", "double": "float64", "lreal": "float64", "f64": "float64",
+    "ushort": "uint16", "短整型": "int16", "无符号短整型": "uint16", "16位整数": "int16", "16位无符号整数": "uint16",
+    "整型": "int16", "无符号整型": "uint16", "32位整数": "int32", "32位无符号整数": "uint32", "无符号长整型": "uint32",
+    "单精度": "float32", "单精度浮点": "float32", "单精度浮点数": "float32",
+    "32位浮点": "float32", "32位浮点数": "float32",
+    "双精度浮点": "float64", "双精度浮点数": "float64", "64位浮点数": "float64",
     "无符号": "uint16", "有符号": "int16", "浮点": "float32", "浮点数": "float32", "长整型": "int32",
     "双精度": "float64",
 }  # fmt: skip
 _TABLES = {
     "3": "holding", "03": "holding", "holding": "holding", "4x": "holding", "保持寄存器": "holding",
     "4": "input", "04": "input", "input": "input", "3x": "input", "输入寄存器": "input",
+    "03h": "holding", "0x03": "holding", "04h": "input", "0x04": "input",
 }  # fmt: skip
 _UNITS = {
     "℃": "degC",
@@ -81,7 +93,15 @@ def draft_profile(text: str, profile_id: str, source: str) -> str:
 
     Raises: DraftError naming the row.
     """
-    rows = read_rows(text)
+    return draft_of_rows(csv_rows(text), profile_id, source)
+
+
+def draft_of_rows(table: Sequence[Sequence[str]], profile_id: str, source: str) -> str:
+    """Write the YAML of a draft from the rows of a table.
+
+    Raises: DraftError naming the row.
+    """
+    rows = read_rows(table)
     base, guess = _base_of(rows)
     _check_range(rows, base)
     lines = [
@@ -115,20 +135,25 @@ def draft_profile(text: str, profile_id: str, source: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_rows(text: str) -> list[Row]:
-    """Read the table; commas, semicolons and tabs separate.
+def csv_rows(text: str) -> list[list[str]]:
+    """Take CSV text apart; commas, semicolons and tabs separate."""
+    plain = text.lstrip("\ufeff")
+    head = plain.splitlines()[:HEADING_WITHIN]
+    delimiter = max(",;\t", key=lambda one: max((line.count(one) for line in head), default=0))
+    return list(csv.reader(io.StringIO(plain), delimiter=delimiter))
+
+
+def read_rows(table: Sequence[Sequence[str]]) -> list[Row]:
+    """Read the points below the headings.
 
     Raises: DraftError.
     """
-    head = text.lstrip("\ufeff").splitlines()
-    if not head:
+    if not any(cell.strip() for cells in table for cell in cells):
         raise DraftError("表格为空", "the table is empty")
-    delimiter = max(",;\t", key=head[0].count)
-    reader = csv.reader(io.StringIO(text.lstrip("\ufeff")), delimiter=delimiter)
-    places = _places(next(reader))
+    heading, places = _heading(table)
     rows: list[Row] = []
     taken: set[str] = set()
-    for number, cells in enumerate(reader, 2):
+    for number, cells in enumerate(table[heading + 1 :], heading + 2):
         if not any(cell.strip() for cell in cells):
             continue
         given = {key: cells[at].strip() if at < len(cells) else "" for key, at in places.items()}
@@ -138,19 +163,27 @@ def read_rows(text: str) -> list[Row]:
     return rows
 
 
-def _places(heading: Sequence[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for at, cell in enumerate(heading):
-        for key, words in COLUMNS.items():
-            if cell.strip().lower() in words:
-                found.setdefault(key, at)
-    missing = [key for key in NEEDED if key not in found]
+def _heading(table: Sequence[Sequence[str]]) -> tuple[int, dict[str, int]]:
+    """Find the row of headings: the one among the first that names most columns."""
+    found = [(at, _places(cells)) for at, cells in enumerate(table[:HEADING_WITHIN])]
+    heading, places = max(found, key=lambda one: (len(set(NEEDED) & set(one[1])), len(one[1]), -one[0]))
+    missing = [key for key in NEEDED if key not in places]
     if missing:
         listed = ", ".join(COLUMNS[missing[0]])
         raise DraftError(
             f"缺少列 {missing[0]}（可写作：{listed}）",
             f"the column {missing[0]} is missing; it may be called: {listed}",
         )
+    return heading, places
+
+
+def _places(cells: Sequence[str]) -> dict[str, int]:
+    headings = [_ASIDE.sub(" ", cell).strip().lower() for cell in cells]
+    found: dict[str, int] = {}
+    for key, words in COLUMNS.items():
+        named = [word for word in words if word in headings]
+        if named:
+            found[key] = headings.index(named[0])
     return found
 
 
