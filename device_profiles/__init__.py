@@ -21,6 +21,7 @@ from .model import (
     TotaliserRule,
     Transport,
 )
+from .orders import ByOrder, ByUnit, by_orders, by_units, declared_order
 from .payload import PayloadReadings, decode_payload, device_of, topic_for
 from .planner import ReadBlock
 from .profile import Profile
@@ -33,6 +34,8 @@ from .words import hex_text, hex_words
 __all__ = [
     "FLAG_OF",
     "UNITS",
+    "ByOrder",
+    "ByUnit",
     "Decoded",
     "EncodeError",
     "Fault",
@@ -56,7 +59,10 @@ __all__ = [
     "TotaliserRule",
     "Transport",
     "Unit",
+    "by_orders",
+    "by_units",
     "content_hash",
+    "declared_order",
     "decode",
     "decode_block",
     "decode_messages",
