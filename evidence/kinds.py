@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from evidence.commissioning_kinds import CommissionedData
 from evidence.errors import Code, EvidenceError
 from evidence.members import (
     Closed,
@@ -194,6 +195,7 @@ class ConfigData(Closed):
     totaliser: TotaliserRule | None = None
     stack: StackData | None = None
     derived: DerivationData | None = None
+    commissioned: CommissionedData | None = None
 
     @model_validator(mode="after")
     def _totals_have_a_rule(self) -> "ConfigData":
@@ -201,6 +203,8 @@ class ConfigData(Closed):
             raise ValueError("a total has a totaliser rule, and nothing else has one")
         if self.derived is not None and self.kind != "derived":
             raise ValueError("only a derived channel says how it is derived")
+        if self.commissioned is not None and self.profile is None:
+            raise ValueError("only a channel that a device profile decodes is commissioned")
         return self
 
 
