@@ -109,6 +109,30 @@ def load_catalogue(path: Path) -> Catalogue:
     )
 
 
+def instrument_to_probe(path: Path, device: str) -> Instrument:
+    """Load one Modbus device while the site is still being made: parameters may be missing, channels are not checked.
+
+    Raises:
+        MisuseError: there is no such device, or its profile or line is wrong.
+    """
+    site = load_site(path)
+    profiles = {one.id: _profile(path, one.profile) for one in site.device}
+    if device not in profiles:
+        there = ", ".join(sorted(profiles)) or "—"
+        raise MisuseError(
+            f"站点文件 {path} 中没有 Modbus 设备 {device}；有：{there}",
+            f"there is no Modbus device {device} in {path}; there are: {there}",
+        )
+    chosen, profile = next(one for one in site.device if one.id == device), profiles[device]
+    parameters = _parameters(path, chosen, profile, is_complete=False)
+    feeds: dict[str, tuple[str, ...]] = {}
+    for channel in site.channels_of(device):
+        if channel.point in profile.points:
+            feeds[channel.point] = (*feeds.get(channel.point, ()), channel.id)
+    line = cabling_of(path, site, profiles)[device]
+    return Instrument(chosen, profile.configured(parameters), parameters, feeds, line)
+
+
 def _limits(site: Site, instruments: tuple[Instrument, ...]) -> dict[str, Limits]:
     """Take the site's limits, where it has none the profile's."""
     found = {one.id: Limits(one.limits.low, one.limits.high) for one in site.channel}
@@ -170,7 +194,9 @@ def _profile(path: Path, name: str) -> Profile:
         ) from error
 
 
-def _parameters(path: Path, device: DeviceSite | MqttSite, profile: Profile) -> dict[str, Decimal | str]:
+def _parameters(
+    path: Path, device: DeviceSite | MqttSite, profile: Profile, *, is_complete: bool = True
+) -> dict[str, Decimal | str]:
     given: dict[str, Decimal | str] = {}
     for name, value in device.parameters.items():
         if name not in profile.parameters:
@@ -185,7 +211,7 @@ def _parameters(path: Path, device: DeviceSite | MqttSite, profile: Profile) -> 
         except ValueError as error:
             raise _wrong(path, f"{device.id}.parameters.{name}", f"不合规定：{error}", str(error)) from error
     for name, described in profile.parameters.items():
-        if described.required and name not in given:
+        if is_complete and described.required and name not in given:
             raise _wrong(
                 path, f"{device.id}.parameters", f"缺少参数 {name}", f"parameter {name} of {profile.id} is missing"
             )

@@ -6,7 +6,6 @@ and an exit code; they are shown by the command's front end.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import sys
@@ -19,25 +18,21 @@ from typing import Any, TypeVar
 import click
 import uvloop
 from rich.console import Console
-from rich.table import Table
 
 from gateway.assembly import open_gateway, open_uplink
-from gateway.catalogue import load_catalogue
 from gateway.clock import RealClock
 from gateway.enrol import enrol as enrol_gateway
 from gateway.errors import MisuseError, RefusedError
 from gateway.importer import import_file
 from gateway.integrity import check_store
 from gateway.lang import say
-from gateway.modbus import ModbusLine
-from gateway.probe import probe_device
+from gateway.probe_command import probe
 from gateway.rawtile import RawFolder
 from gateway.reading_store import open_hours
 from gateway.record_commands import calibration, mark
 from gateway.runlock import running_alone
 from gateway.service import Service
 from gateway.settings import Settings, load_settings
-from gateway.site import DeviceSite
 from gateway.status import status_of
 from gateway.store import Store
 from gateway.syncing import RoundResult
@@ -54,6 +49,7 @@ def gateway() -> None:
     """Hold the commands."""
 
 
+gateway.add_command(probe)
 gateway.add_command(mark)
 gateway.add_command(calibration)
 
@@ -118,67 +114,6 @@ def run(config: Path, verbose: bool) -> None:
     settings = load_settings(config)
     with running_alone(settings.database.parent), open_gateway(settings) as opened:
         uvloop.run(Service(opened).run())
-
-
-@gateway.command(help=say("读一次设备并显示原始字、数值和质量。", "Read a device once: raw words, value, quality."))
-@_config
-@click.argument("device")
-@click.argument("points", nargs=-1)
-@click.option(
-    "--neighbours/--no-neighbours",
-    default=True,
-    help=say("同时读前后相邻地址。", "Also read one address before and after."),
-)
-@_as_json
-def probe(config: Path, device: str, points: tuple[str, ...], neighbours: bool, as_json: bool) -> None:
-    """Probe a device."""
-    settings = load_settings(config)
-    found = [one for one in load_catalogue(settings.site).modbus if one.site.id == device]
-    if not found or not isinstance(found[0].site, DeviceSite):
-        raise MisuseError(
-            f"站点文件中没有 Modbus 设备 {device}", f"there is no Modbus device {device} in {settings.site}"
-        )
-    site = found[0].site
-    assert found[0].line is not None
-    endpoint = ModbusLine(found[0].line, timeout_s=settings.poll.timeout_s)
-
-    async def read() -> list[Any]:
-        try:
-            return list(await probe_device(found[0], endpoint, points, neighbours=neighbours))
-        finally:
-            endpoint.close()
-
-    rows = asyncio.run(read())
-    if as_json:
-        _print_json([asdict(row) for row in rows])
-        return
-    table = Table(title=f"{device} {found[0].profile.id} {endpoint.name} unit {site.unit}")
-    for title in (
-        say("测点", "point"),
-        "±",
-        say("地址", "address"),
-        say("原始字", "words"),
-        say("数值", "value"),
-        say("单位", "unit"),
-        say("质量", "quality"),
-        say("通道", "channels"),
-    ):
-        table.add_column(title)
-    for row in rows:
-        style = None if row.offset == 0 else "dim"
-        quality = row.quality if not row.reason else f"{row.quality} ({row.reason})"
-        table.add_row(
-            row.point,
-            f"{row.offset:+d}" if row.offset else "",
-            f"{row.table} {row.address}",
-            row.words,
-            row.value,
-            row.unit,
-            quality,
-            ", ".join(row.channels),
-            style=style,
-        )
-    Console().print(table)
 
 
 @gateway.command(help=say("显示网关状态。", "Show what the gateway is doing."))

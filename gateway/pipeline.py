@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from evidence.channel import Channel
+from evidence.commissioning import Commissioned
 from evidence.encoding import time_text
 from evidence.errors import EvidenceError
 from evidence.marks import CalibrationRecord, Mark
@@ -101,6 +102,19 @@ class Pipeline:
 
         self.writer.call(work)
         self.writer.call(self.judge.refresh)
+
+    def commission(self, records: Sequence[Commissioned]) -> list[str]:
+        """Sign that channels were taken into use, all of them or none; return the statements' sids."""
+
+        def work(store: Store) -> list[str]:
+            sids = []
+            for record in records:
+                statement = append_event(store, self.signer, "config", record.event_data())
+                remember_channel(store, record.channel, statement.sid)
+                sids.append(statement.sid)
+            return sids
+
+        return self.writer.call(work)
 
     def store_findings(self) -> None:
         """Store what the judge found since the last time: counts by rule, and gaps as events."""

@@ -77,8 +77,8 @@ def mark(
         zone = opened.signer.identity.zone_info
         made = Mark(
             MarkKind(kind),
-            _time(start, zone, "--from"),
-            _time(end, zone, "--to"),
+            given_time(start, zone, "--from"),
+            given_time(end, zone, "--to"),
             opened.clock.now(),
             by,
             reason,
@@ -115,7 +115,7 @@ def calibration(
     """Record a calibration."""
     with open_gateway(config) as opened:
         _require_channel(opened, channel)
-        moment, now = _time(at, opened.signer.identity.zone_info, "--at"), opened.clock.now()
+        moment, now = given_time(at, opened.signer.identity.zone_info, "--at"), opened.clock.now()
         if moment > now:
             raise MisuseError("--at 不能晚于现在", "--at must not lie in the future")
         record = CalibrationRecord(channel, check, moment, now, by, passed, note)
@@ -126,7 +126,12 @@ def calibration(
     )
 
 
-def _time(text: str, zone: ZoneInfo, option: str) -> datetime:
+def given_time(text: str, zone: ZoneInfo, option: str) -> datetime:
+    """Read a time that a person gave with an option; local unless it has an offset.
+
+    Raises:
+        MisuseError: it is none, or cannot be.
+    """
     try:
         moment = datetime.fromisoformat(text)
         # Whether it can be written down decides, not whether it can be read.
