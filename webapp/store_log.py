@@ -153,10 +153,15 @@ def declaration_before(session: Session, gw: str, epoch: int, seq: int, channel:
 
 def newest_declaration(session: Session, plant: str, channel: str, gw: str | None) -> LogEntry | None:
     """Find the newest declaration of a channel, of one gateway or of any."""
+    return next(iter(declarations(session, plant, channel, gw, 1)), None)
+
+
+def declarations(session: Session, plant: str, channel: str, gw: str | None, limit: int) -> list[LogEntry]:
+    """List the newest declarations of a channel, newest first."""
     query = select(LogEntry).where(LogEntry.plant == plant, LogEntry.kind == "event", LogEntry.subject == channel)
     if gw is not None:
         query = query.where(LogEntry.gw == gw)
-    return session.scalar(query.order_by(LogEntry.idx.desc()).limit(1))
+    return list(session.scalars(query.order_by(LogEntry.idx.desc()).limit(limit)))
 
 
 def segment_ending_at(session: Session, gw: str, epoch: int, size: int) -> LogEntry | None:

@@ -12,10 +12,14 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from evidence.channel import Channel
+from evidence.commissioning import Commissioned, commissioned_from
 from evidence.statement import parse_envelope
 from webapp import store_log
 from webapp.models import LogEntry
 from webapp.views.channel_hours import ChannelHour, SegmentRef
+
+_LOOK_BACK = 50
+"""Declarations looked through for the one that a person made; a channel has few."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,32 @@ def declared_in(db: Session, plant: str, channel: str, gw: str | None, hours: li
     if hours:
         return declared_for(db, hours[-1].segments[-1], channel)
     return _read(store_log.newest_declaration(db, plant, channel, gw))
+
+
+@dataclass(frozen=True)
+class CommissionedBy:
+    """Who took a channel into use and when, with the statement that says so."""
+
+    record: Commissioned
+    sid: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the device's display confirmed both readings."""
+        return all(one.agrees for one in self.record.compared)
+
+
+def commissioned_for(
+    db: Session, plant: str, channel: str, gw: str | None, declared: Mapping[str, Any]
+) -> CommissionedBy | None:
+    """Return the newest record that this instrument, read by this profile, was taken into use; None without one."""
+    for row in store_log.declarations(db, plant, channel, gw, _LOOK_BACK):
+        data = parse_envelope(row.jws).payload["data"]
+        same = all(data.get(name) == declared.get(name) for name in ("serial", "profile", "source"))
+        record = commissioned_from(data) if same else None
+        if record is not None:
+            return CommissionedBy(record, row.sid)
+    return None
 
 
 def _read(row: LogEntry | None) -> Declared | None:

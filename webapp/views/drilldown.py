@@ -22,7 +22,7 @@ from webapp.models import Plant
 from webapp.views import raw_readings
 from webapp.views.access import account, is_fragment, plant_of
 from webapp.views.channel_hours import ChannelHour, days_of, hours_of, total_of
-from webapp.views.declared_channel import declared_in
+from webapp.views.declared_channel import commissioned_for, declared_in
 from webapp.views.plan_names import channel_names
 
 blueprint = Blueprint("drilldown", __name__)
@@ -129,6 +129,7 @@ def _common(
         "name": channel_names(db, plant).get(channel, channel),
         "declared": declared,
         "declared_sid": found.sid if found is not None else None,
+        "commissioned": commissioned_for(db, plant.id, channel, gw, declared) if declared is not None else None,
         "unit": declared["unit"] if declared else "",
         "amount_name": {"total": _("Use"), "interval": _("Amount")}.get(str(kind), _("Sum of readings")),
     }
