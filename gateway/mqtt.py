@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import ssl
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -133,7 +134,8 @@ class MqttSession:
         self._put(bool(flags.session_present))
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
-        self._note("no connection")
+        # paho calls this while it handles what went wrong, and says itself nothing of it.
+        self._note(_why(sys.exception()))
 
     def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure and self.error is None:
@@ -201,3 +203,12 @@ class MqttSession:
                 f"[mqtt] 的密码文件或 CA 文件无法读取: {error}", f"[mqtt] password_file or ca_file: {error}"
             ) from error
         return client
+
+
+def _why(error: BaseException | None) -> str:
+    """Say why there is no connection; a certificate that is not accepted sounds like nothing else."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the broker's certificate is not accepted: {error.verify_message}; check ca_file and host"
+    if isinstance(error, ssl.SSLError):
+        return f"no TLS with the broker: {error.reason or error}"
+    return f"no connection: {error.strerror}" if isinstance(error, OSError) and error.strerror else "no connection"

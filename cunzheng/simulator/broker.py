@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -70,10 +70,13 @@ def has_amqtt() -> bool:
     return importlib.util.find_spec("amqtt") is not None
 
 
-def start_broker(folder: Path, *, port: int = 0, refuse: bool = False, kind: Kind | None = None) -> BrokerHandle:
+def start_broker(
+    folder: Path, *, port: int = 0, refuse: bool = False, kind: Kind | None = None, more: Sequence[str] = ()
+) -> BrokerHandle:
     """Start a broker and wait until it answers.
 
     `port` 0 takes a free one; `refuse` makes it turn every client away (authentication required, no users).
+    `more` lines for mosquitto's configuration: certificates, a password file.
     Raises: BrokerError.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -88,7 +91,7 @@ def start_broker(folder: Path, *, port: int = 0, refuse: bool = False, kind: Kin
         mosquitto = program
         return _start(
             chosen,
-            lambda at: [mosquitto, "-c", str(_mosquitto_config(folder, at, refuse=refuse))],
+            lambda at: [mosquitto, "-c", str(_mosquitto_config(folder, at, more, refuse=refuse))],
             folder / "mosquitto.log",
             port,
         )
@@ -120,7 +123,7 @@ def _start(kind: Kind, command: Callable[[int], list[str]], log: Path, port: int
     )
 
 
-def _mosquitto_config(folder: Path, port: int, *, refuse: bool) -> Path:
+def _mosquitto_config(folder: Path, port: int, more: Sequence[str], *, refuse: bool) -> Path:
     lines = [
         f"listener {port} {HOST}",
         f"allow_anonymous {'false' if refuse else 'true'}",
@@ -133,6 +136,7 @@ def _mosquitto_config(folder: Path, port: int, *, refuse: bool) -> Path:
         "log_type error",
         "log_type warning",
         "log_type notice",
+        *more,
     ]
     if os.geteuid() == 0:
         lines.insert(0, "user root")  # else it gives up the right to write into the folder

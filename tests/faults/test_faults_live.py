@@ -18,11 +18,8 @@ from fault_programs import wait_until
 from fault_world import World
 
 from cunzheng.demo.processes import free_port
-from cunzheng.simulator.broker import mosquitto_path
 from evidence.encoding import parse_time
 from evidence.statement import parse
-
-pytestmark = pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 
 
 @pytest.fixture

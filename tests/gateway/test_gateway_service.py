@@ -20,7 +20,7 @@ from small_centre import CODE, SmallCentre
 
 import device_profiles
 from cunzheng.cli import cunzheng
-from cunzheng.simulator.broker import mosquitto_path, start_broker
+from cunzheng.simulator.broker import start_broker
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from evidence.reading import Flag, Reading
 from evidence.statement import parse
@@ -303,7 +303,6 @@ def problem_keys(store: Store) -> list[str]:
     return [one.key for one in problems(store)]
 
 
-@pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 async def test_broker_that_refuses_is_shown_by_status_until_it_lets_the_gateway_in(folder: Path) -> None:
     device = '[[mqtt]]\nid = "gas1"\nprofile = "plain-json-gas"\nparameters = { max_flow_nm3h = "5000" }\n'
     (folder / "site.toml").write_text(f'{device}[[channel]]\nid = "GAS"\ndevice = "gas1"\npoint = "volume"\n', "utf-8")

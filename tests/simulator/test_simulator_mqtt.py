@@ -19,7 +19,6 @@ from cunzheng.simulator.broker import (
     BrokerHandle,
     Kind,
     has_amqtt,
-    mosquitto_path,
     start_broker,
 )
 from cunzheng.simulator.dials import Dials
@@ -30,7 +29,7 @@ from device_profiles import PayloadReadings, decode_payload, shipped
 GAS = shipped()["plain-json-gas"]
 NOW = datetime(2026, 3, 1, 0, 15, tzinfo=UTC)
 KINDS = [
-    pytest.param("mosquitto", marks=pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")),
+    "mosquitto",
     pytest.param(
         "amqtt",
         marks=pytest.mark.skipif(not has_amqtt(), reason="amqtt is not installed"),
@@ -186,7 +185,6 @@ def test_absent_broker_is_a_connection_error(tmp_path: Path) -> None:
         pass
 
 
-@pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 def test_what_is_published_while_the_broker_is_away_goes_out_when_it_is_back(tmp_path: Path) -> None:
     handle = start_broker(tmp_path / "broker", kind="mosquitto")
     with gas_meter(handle) as device:
@@ -199,7 +197,6 @@ def test_what_is_published_while_the_broker_is_away_goes_out_when_it_is_back(tmp
             device.flush(20)
 
 
-@pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 @pytest.mark.parametrize("kill", [False, True])
 def test_mosquitto_keeps_a_session_s_queue_over_a_restart(tmp_path: Path, kill: bool) -> None:
     first = start_broker(tmp_path, kind="mosquitto")
@@ -231,7 +228,6 @@ def _wait_for_saving(folder: Path) -> None:
     raise AssertionError("mosquitto did not save")
 
 
-@pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 def test_taken_port_is_an_error_with_the_log(tmp_path: Path) -> None:
     with start_broker(tmp_path / "a", kind="mosquitto") as broker, pytest.raises(BrokerError, match=r"mosquitto\.log"):
         start_broker(tmp_path / "b", kind="mosquitto", port=broker.port)
