@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from device_profiles import Profile, Role, Table, decode, encode_words, hex_words, mismatches, shipped
 
+HASHES = Path(__file__).parent / "data" / "profile_hashes.json"
+"""Profile id → version → hash, of every version that was ever shipped."""
 MODBUS = [profile for profile in shipped().values() if profile.protocol == "modbus"]
 #: The twelve devices of the first release and the message families.
 PROMISED = {
@@ -54,6 +58,14 @@ def test_every_shipped_profile_says_how_far_it_is_to_be_trusted(profile: Profile
     assert profile.trust in ("documented", "interoperability", "hardware")
     assert profile.sources
     assert all(parameter.name["zh"] and parameter.name["en"] for parameter in profile.parameters.values())
+
+
+@pytest.mark.parametrize("profile", shipped().values(), ids=lambda profile: profile.id)
+def test_version_of_a_shipped_profile_names_one_content(profile: Profile) -> None:
+    """Months carry id, version and hash: whoever changes a file, if only a vector, raises its version and notes it."""
+    known = json.loads(HASHES.read_text("utf-8")).get(profile.id, {})
+    assert known.get(str(profile.version), profile.hash) == profile.hash
+    assert all(int(version) <= profile.version for version in known)
 
 
 @pytest.mark.parametrize("profile", MODBUS, ids=lambda profile: profile.id)
