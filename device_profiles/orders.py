@@ -66,7 +66,7 @@ def by_orders(profile: Profile, name: str, words: Words, *, after: Words | None 
     for order in orders_of(point):
         changed = _with_point(profile, _in_order(point, order))
         decoded = decode(changed, words, [name], after=after)[name]
-        found.append(ByOrder(order, decoded, order == declared, is_plausible(point, decoded)))
+        found.append(ByOrder(order, decoded, order == declared, is_plausible(changed.points[name], decoded)))
     return tuple(found)
 
 
@@ -83,7 +83,7 @@ def declared_order(profile: Profile, point: Point, words: Words) -> str:
 
 
 def is_plausible(point: Point, decoded: Decoded) -> bool | None:
-    """Tell whether a value can be true by its range; without one by its size where it is a float."""
+    """Tell whether a value can be true by its range, and a float by its size; None where neither tells."""
     if decoded.value is None:
         return False
     if point.is_text:
@@ -94,11 +94,12 @@ def is_plausible(point: Point, decoded: Decoded) -> bool | None:
     low, high = _range_of(point)
     if (low is not None and value < low) or (high is not None and value > high):
         return False
+    is_float = point.type in FLOATS or any(part.type in FLOATS for part in point.parts)
+    if is_float and value and abs(value) < _TINY:
+        return False
     if low is not None and high is not None:
         return True
-    if point.type in FLOATS or any(part.type in FLOATS for part in point.parts):
-        return value == 0 or _TINY <= abs(value) <= _HUGE
-    return None
+    return abs(value) <= _HUGE if is_float else None
 
 
 def by_units(profile: Profile, name: str, words: Words) -> tuple[ByUnit, ...]:
@@ -146,7 +147,9 @@ def _range_of(point: Point) -> tuple[Decimal | None, Decimal | None]:
 
 def _in_order(point: Point, order: str) -> Point:
     parts = tuple(replace(part, order=order if fits(order, part.words) else part.order) for part in point.parts)
-    return replace(point, order=order, order_from=None, parts=parts, unit_from="")
+    point = replace(point, order=order, order_from=None, parts=parts)
+    # In which unit a range is meant cannot be told while the unit is open.
+    return replace(point, unit_from="", configured=(None, None)) if point.unit_from else point
 
 
 def _with_point(profile: Profile, point: Point) -> Profile:

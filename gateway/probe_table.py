@@ -50,11 +50,17 @@ def _points(instrument: Instrument, rows: Sequence[ProbeRow]) -> Table:
             f"{row.table} {row.address}",
             row.words,
             f"{short(row.value)} {row.unit}".strip(),
-            row.quality if not row.reason else f"{row.quality} ({row.reason})",
+            _quality(row),
             ", ".join(row.channels),
             style=None if row.offset == 0 else "dim",
         )
     return table
+
+
+def _quality(row: ProbeRow) -> str:
+    if not row.reason:
+        return row.quality
+    return f"{row.quality} ({row.reason})" if row.words else row.reason
 
 
 def _orders(rows: Sequence[ProbeRow]) -> Table:

@@ -38,6 +38,32 @@ def composed(statements: list[Statement], *, plan: bytes | None = None, **option
     return body_of(compose(statements=statements, **{**given, **options}))
 
 
+COMMISSIONED = {
+    "at": "2026-03-01T00:30:00.000Z",
+    "by": "Li Lei",
+    "point": "energy_import",
+    "table": "holding",
+    "address": 3203,
+    "order": "ABCD",
+    "words": "42F6 E979",
+    "value": "123.456",
+    "displays": [
+        {
+            "at": f"2026-03-01T00:{minute}:00.000Z",
+            "shown": "123.4",
+            "read": "123.456",
+            "read_at": "2026-03-01T00:20:00.000Z",
+            "words": "42F6 E979",
+            "agrees": True,
+            "off": "0.056",
+            "least": "-0.1",
+            "most": "0.1",
+        }
+        for minute in (10, 15)
+    ],
+}
+
+
 def entry(body: dict[str, Any], part: str, name: str) -> dict[str, Any]:
     key = {"items": "id", "channels": "id", "results": "subject", "auxiliary": "item"}[part]
     found: dict[str, Any] = next(one for one in body[part] if one[key] == name)
@@ -202,6 +228,23 @@ def test_subject_of_a_captured_value_decides_where_the_plan_names_it() -> None:
     captured = [ledger("scrap", "5", subject="EAF1"), ledger("scrap", "6", subject="ROLL1"), ledger("scrap", "7")]
     assert entry(composed(captured, plan=jcs(plan)), "items", "scrap")["quantity"] == "6"
     assert entry(composed(captured), "items", "scrap")["quantity"] == "5"
+
+
+def test_channel_that_is_commissioned_within_the_month_changes_no_figure() -> None:
+    bodies = []
+    for is_commissioned in (False, True):
+        chain = Chain()
+        figures = {"n": 1, "valid": 1, "sum": "1500.5", "min": "1500.5", "max": "1500.5"}
+        profile = {"id": "schneider-iem3000", "version": 1, "hash": "0" * 64}
+        chain.config("ELEC.IMPORT", "kWh", "interval", profile=profile)
+        chain.segment(MARCH, [{"id": "ELEC.IMPORT", **figures}])
+        if is_commissioned:
+            chain.config("ELEC.IMPORT", "kWh", "interval", profile=profile, commissioned=COMMISSIONED)
+        chain.segment(MARCH + timedelta(hours=1), [{"id": "ELEC.IMPORT", **figures}])
+        bodies.append(composed(chain.statements))
+    declared, commissioned = bodies
+    assert commissioned["channels"] == declared["channels"]
+    assert codes(commissioned) == codes(declared)
 
 
 def test_change_of_unit_within_a_month_is_converted_and_reported() -> None:

@@ -74,6 +74,12 @@ def test_range_decides_what_is_plausible_where_there_is_one() -> None:
     assert found["ABCD"] == ("123.456", False)
 
 
+def test_range_does_not_make_a_vanishing_float_plausible() -> None:
+    span = ', range: {lowest: "0", highest: "1000"}'
+    found = by_orders(belt(span=span), "flow", held("4148 0000"))
+    assert [one.order for one in found if one.plausible] == ["ABCD"]
+
+
 def test_wrong_order_of_the_profile_stands_beside_the_plausible_one() -> None:
     found = by_orders(belt("CDAB"), "flow", held("42F6 E979"))
     assert [one.order for one in found if one.declared] == ["CDAB"]
@@ -113,6 +119,7 @@ def test_unit_that_is_open_is_proposed_by_the_size_of_the_number() -> None:
     assert profile.points["co2"].unit_from == "co2_unit"
     percent = {(Table.INPUT, 1002 + at): word for at, word in enumerate(hex_words("4193 3333"))}
     assert {one.unit: one.plausible for one in by_units(profile, "co2", percent)} == {"%": True, "mg/m3": False}
+    assert [one.order for one in by_orders(profile, "co2", percent) if one.plausible] == ["ABCD"]
     assert not any(one.declared for one in by_units(profile, "co2", percent))
     assert by_units(profile, "o2", percent) == ()
 

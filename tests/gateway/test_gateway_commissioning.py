@@ -39,6 +39,22 @@ unit = 3
 serial = "3155-0042"
 parameters = {{ max_power_kw = "2000" }}
 
+[[device]]
+id = "ps1"
+profile = "mc51-y"
+line = "boiler"
+unit = 10
+parameters = {{ flow_unit = "t/h", total_unit = "t", pressure_unit = "MPa", max_rate_per_h = "100" }}
+
+[[line]]
+id = "boiler"
+tcp_gateway = "127.0.0.1:{port}"
+
+[[channel]]
+id = "STEAM.P"
+device = "ps1"
+point = "pressure"
+
 [[channel]]
 id = "ELEC.TOTAL"
 device = "em1"
@@ -99,7 +115,10 @@ async def bench(tmp_path: Path, centre: SmallCentre) -> AsyncIterator[Bench]:
     values: Values = {"energy_import": ENERGY, "power": Decimal("12.5")}
     dials = Dials()
     meter = ModbusDeviceSimulator(device_profiles.shipped()["schneider-iem3000"], 3, lambda now: values, dials)
-    async with ModbusSimulatorServer([meter]) as server:
+    integrator = device_profiles.shipped()["mc51-y"].configured({"pressure_unit": "MPa"})
+    steam: Values = {"flow": Decimal("10.41"), "pressure": Decimal("1.589"), "temperature": Decimal("25")}
+    behind = ModbusDeviceSimulator(integrator, 10, lambda now: steam)
+    async with ModbusSimulatorServer([meter, behind]) as server:
         (tmp_path / "gateway.toml").write_text(f'data = "data"\n[centre]\nurl = "{centre.url}"\n', "utf-8")
         (tmp_path / "site.toml").write_text(SITE.format(port=server.port), "utf-8")
         made = Bench(tmp_path, values, dials, meter)
@@ -153,25 +172,33 @@ async def test_channels_without_two_displays_stay_open_and_are_named(bench: Benc
     assert "not accepted yet: ELEC.TOTAL" in done.stdout
 
 
-@pytest.mark.parametrize(
-    ("name", "first", "second", "says"),
-    [
+async def test_contradiction_is_refused_and_nothing_is_signed(bench: Bench) -> None:
+    for name, first, second, says in (
         ("power", "12.5", "1250", "the display shows 1250"),
         ("power", "-12.5", "-12.5", "read was 12.5 kW, off by 25"),
         ("energy_import", "126.239", "126.239", "off by 126113.235"),
         ("energy_import", "126239.4", "126239.9", "off by -0.426 where -0.1 to"),
         ("power", "run", "run", "the display shows run"),
-    ],
-)
-async def test_contradiction_is_refused_and_nothing_is_signed(
-    bench: Bench, name: str, first: str, second: str, says: str
-) -> None:
-    refused = await bench.accept(*shown(name, first, second))
-    assert refused.exit_code == 1
-    assert says in refused.stderr
-    assert refused.stderr.count("\n") == 1
-    assert "say why with --reason" in refused.stderr
+    ):
+        refused = await bench.accept(*shown(name, first, second))
+        assert refused.exit_code == 1
+        assert says in refused.stderr
+        assert refused.stderr.count("\n") == 1
+        assert "say why with --reason" in refused.stderr
     assert bench.accepted() == []
+
+
+async def test_neighbours_are_signed_and_named_where_the_display_fits_them(bench: Bench) -> None:
+    accepted = await bench.called(
+        "probe", "ps1", "--accept", "--by", "韩梅", *shown("STEAM.P", "1.589", "1.59"), "--json"
+    )
+    assert accepted.exit_code == 0, accepted.stderr
+    (said,) = (one["commissioned"] for one in bench.accepted())
+    assert said["words"] == "0000 0635"
+    assert said["neighbours"] == [{"offset": -1, "words": "0411 0000"}, {"offset": 1, "words": "0635 00FA"}]
+    before = str(Decimal(0x04110000) / 1000)
+    refused = await bench.called("probe", "ps1", "--accept", "--by", "韩梅", *shown("STEAM.P", before, before))
+    assert "address 1 (-1) fits the display" in refused.stderr
 
 
 async def test_contradiction_with_a_reason_is_signed_and_says_so(bench: Bench) -> None:
@@ -202,26 +229,24 @@ async def test_wrong_word_order_is_refused_and_the_right_one_is_named(bench: Ben
     assert "word order CDAB fits the display" in refused.stderr
 
 
-@pytest.mark.parametrize(
-    ("words", "code", "says"),
-    [
-        ((), 3, "--display twice for each point"),
-        (("--display", "power=12.5"), 3, "write POINT=VALUE@TIME"),
-        (("--display", "power=12.5@soon"), 3, "'soon' is no time"),
-        (("--display", f"power=12.5@{ago(-60)}"), 3, "within the last 24 hours"),
-        (("--display", f"power=12.5@{ago(60 * 25)}"), 3, "within the last 24 hours"),
-        (("--display", f"power=12.5@{ago(1)}"), 3, "two readings of the display"),
-        (("--display", f"volts=12.5@{ago(1)}"), 3, "has no point or channel volts; it has: energy_import, power"),
-        ((*shown("voltage_l1", "230", "230"),), 3, "feeds no channel"),
-        ((*shown("power", "12.5", "12.5"), "--tolerance", "200"), 3, "a percentage of 0 to 50"),
-        ((*shown("power", "12.5", "12.5"), "--by", ""), 3, "--accept needs --by"),
-    ],
-)
-async def test_acceptance_that_cannot_be_is_one_line(
-    bench: Bench, words: tuple[str, ...], code: int, says: str
-) -> None:
-    refused = await bench.accept(*words)
-    assert (refused.exit_code, says in refused.stderr) == (code, True), refused.stderr
+async def test_acceptance_that_cannot_be_is_one_line(bench: Bench) -> None:
+    agreeing = shown("power", "12.5", "12.5")
+    for words, says in (
+        ((), "--display twice for each point"),
+        (("--display", "power=12.5"), "write POINT=VALUE@TIME"),
+        (("--display", "power=12.5@soon"), "'soon' is no time"),
+        (("--display", f"power=12.5@{ago(-60)}"), "within the last 24 hours"),
+        (("--display", f"power=12.5@{ago(60 * 25)}"), "within the last 24 hours"),
+        (("--display", f"power=12.5@{ago(1)}"), "two readings of the display"),
+        ((*agreeing, "--display", f"power=12.5@{ago(1)}"), "two readings of the display"),
+        (("--display", f"volts=12.5@{ago(1)}"), "has no point or channel volts; it has: energy_import, power"),
+        (shown("voltage_l1", "230", "230"), "feeds no channel"),
+        ((*agreeing, "--tolerance", "200"), "a percentage of 0 to 50"),
+        ((*agreeing, "--by", ""), "--accept needs --by"),
+    ):
+        refused = await bench.accept(*words)
+        assert (refused.exit_code, says in refused.stderr) == (3, True), (says, refused.stderr)
+        assert refused.stderr.count("\n") == 1
     assert bench.accepted() == []
 
 
@@ -259,7 +284,7 @@ async def test_terminal_is_asked_twice_for_each_point_and_the_device_is_read_eac
         return answer
 
     with open_gateway(bench.folder / "gateway.toml") as opened:
-        (instrument,) = opened.catalogue.modbus
+        instrument = opened.catalogue.modbus[0]
         seen = await ask_displays(instrument, opened, (), ask, neighbours=False)
     assert asked == [
         "display 1 of 2, energy_import [kWh]",
