@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 import uvloop
@@ -21,6 +21,7 @@ from rich.console import Console
 
 from gateway.assembly import open_gateway, open_uplink
 from gateway.clock import RealClock
+from gateway.command_options import with_config, with_json
 from gateway.enrol import enrol as enrol_gateway
 from gateway.errors import MisuseError, RefusedError
 from gateway.importer import import_file
@@ -39,7 +40,6 @@ from gateway.syncing import RoundResult
 from gateway.writer import Writer
 
 R = TypeVar("R")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 @click.group(
@@ -54,24 +54,8 @@ gateway.add_command(mark)
 gateway.add_command(calibration)
 
 
-def _config(command: F) -> F:
-    return click.option(
-        "-c",
-        "--config",
-        "config",
-        type=click.Path(path_type=Path, dir_okay=False),
-        default=Path("gateway.toml"),
-        show_default=True,
-        help=say("设置文件。", "Settings file."),
-    )(command)
-
-
-def _as_json(command: F) -> F:
-    return click.option("--json", "as_json", is_flag=True, help=say("以 JSON 输出。", "Print JSON."))(command)
-
-
 @gateway.command(help=say("用一次性登记码登记本网关。", "Enrol this gateway with a one-time code."))
-@_config
+@with_config
 @click.argument("code", envvar="CUNZHENG_ENROL_CODE")
 @click.option("--again", is_flag=True, help=say("换新密钥，开始新一期。", "Make a new key and begin a new epoch."))
 @click.option(
@@ -81,7 +65,7 @@ def _as_json(command: F) -> F:
         "与 --again 同用：放弃尚未被中心端接受的声明。", "With --again: give up statements the centre has not taken."
     ),
 )
-@_as_json
+@with_json
 def enrol(config: Path, code: str, again: bool, abandon: bool, as_json: bool) -> None:
     """Enrol with the centre."""
     settings = load_settings(config)
@@ -100,7 +84,7 @@ def enrol(config: Path, code: str, again: bool, abandon: bool, as_json: bool) ->
 
 
 @gateway.command(help=say("运行：采集、封存、同步，直到收到停止信号。", "Poll, seal and sync until told to stop."))
-@_config
+@with_config
 @click.option("-v", "--verbose", is_flag=True, help=say("输出更多日志。", "Log more."))
 def run(config: Path, verbose: bool) -> None:
     """Run the service."""
@@ -117,8 +101,8 @@ def run(config: Path, verbose: bool) -> None:
 
 
 @gateway.command(help=say("显示网关状态。", "Show what the gateway is doing."))
-@_config
-@_as_json
+@with_config
+@with_json
 def status(config: Path, as_json: bool) -> None:
     """Show the status."""
     settings = load_settings(config)
@@ -157,7 +141,7 @@ def status(config: Path, as_json: bool) -> None:
 
 
 @gateway.command(name="import", help=say("导入历史库导出的 CSV 文件。", "Import a historian's CSV export."))
-@_config
+@with_config
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--map",
@@ -166,7 +150,7 @@ def status(config: Path, as_json: bool) -> None:
     required=True,
     help=say("映射文件。", "The map of the columns."),
 )
-@_as_json
+@with_json
 def import_(config: Path, file: Path, map_path: Path, as_json: bool) -> None:
     """Import a file."""
     with (
@@ -188,8 +172,8 @@ def import_(config: Path, file: Path, map_path: Path, as_json: bool) -> None:
 
 
 @gateway.command(help=say("立即封存已结束的小时。", "Seal every hour that is over, without waiting for late readings."))
-@_config
-@_as_json
+@with_config
+@with_json
 def close(config: Path, as_json: bool) -> None:
     """Seal what is due now."""
     with open_gateway(config) as opened, Console(stderr=True).status(say("封存 …", "sealing …")):
@@ -207,8 +191,8 @@ def close(config: Path, as_json: bool) -> None:
 
 
 @gateway.command(help=say("与中心端同步一次，直到没有待传内容。", "Sync with the centre until nothing waits."))
-@_config
-@_as_json
+@with_config
+@with_json
 def sync(config: Path, as_json: bool) -> None:
     """Sync once."""
     total = RoundResult()
@@ -237,11 +221,11 @@ def sync(config: Path, as_json: bool) -> None:
 
 
 @gateway.command(help=say("核对数据库、读数树和声明链。", "Check database, reading tree and chain of statements."))
-@_config
+@with_config
 @click.option(
     "--repair", is_flag=True, help=say("用数据库重建损坏的原始数据块。", "Rebuild damaged raw tiles from the database.")
 )
-@_as_json
+@with_json
 def check(config: Path, repair: bool, as_json: bool) -> None:
     """Check everything."""
     settings = load_settings(config)

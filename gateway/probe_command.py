@@ -19,6 +19,7 @@ import click
 from evidence.commissioning import USUAL_PERCENT, Commissioned, Display
 from gateway.assembly import Gateway, open_gateway
 from gateway.catalogue import Instrument, instrument_to_probe
+from gateway.command_options import with_config, with_json
 from gateway.commissioning import Seen, commission, displays_of
 from gateway.errors import MisuseError, RefusedError
 from gateway.lang import say
@@ -38,15 +39,7 @@ Ask = Callable[[str], str]
         "Read a device once: raw words, every word order, value, quality. --accept signs what its display confirms.",
     )
 )
-@click.option(
-    "-c",
-    "--config",
-    "config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("gateway.toml"),
-    show_default=True,
-    help=say("设置文件。", "Settings file."),
-)
+@with_config
 @click.argument("device")
 @click.argument("points", nargs=-1)
 @click.option(
@@ -78,7 +71,7 @@ Ask = Callable[[str], str]
         "瞬时量允许的变化（显示值的百分数）。", "How far an instantaneous value may have moved, in % of the display."
     ),
 )
-@click.option("--json", "as_json", is_flag=True, help=say("以 JSON 输出。", "Print JSON."))
+@with_json
 def probe(
     config: Path,
     device: str,

@@ -15,28 +15,19 @@ import click
 from evidence.encoding import FIRST_YEAR, LAST_YEAR, sha256_hex, time_text
 from evidence.marks import CalibrationRecord, Mark, MarkKind
 from gateway.assembly import Gateway, open_gateway
+from gateway.command_options import with_config, with_json
 from gateway.errors import MisuseError
 from gateway.lang import say
 
 CHECKS = ("zero", "span", "zero-span", "whole-path", "comparison")
 
-_config = click.option(
-    "-c",
-    "--config",
-    "config",
-    type=click.Path(path_type=Path, dir_okay=False),
-    default=Path("gateway.toml"),
-    show_default=True,
-    help=say("设置文件。", "Settings file."),
-)
 _by = click.option("--by", required=True, help=say("记录人。", "Who says so."))
-_as_json = click.option("--json", "as_json", is_flag=True, help=say("以 JSON 输出。", "Print JSON."))
 
 
 @click.command(
     help=say("标记一段工况：停运、启炉、烘炉、故障等。", "Mark a time: stop, start-up, drying, fault and others.")
 )
-@_config
+@with_config
 @click.argument("kind", type=click.Choice([kind.value for kind in MarkKind]))
 @click.option(
     "--from", "start", required=True, help=say("开始时间。", "When it began; local unless an offset is given.")
@@ -55,7 +46,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help=say("以 JSON �
     multiple=True,
     help=say("证明文件，只记录其摘要。", "File that proves it; its digest is recorded."),
 )
-@_as_json
+@with_json
 def mark(
     config: Path,
     kind: str,
@@ -94,7 +85,7 @@ def mark(
 
 
 @click.command(help=say("记录一次校准的结果。", "Record how a calibration went."))
-@_config
+@with_config
 @click.argument("channel")
 @click.option(
     "--check",
@@ -108,7 +99,7 @@ def mark(
 @_by
 @click.option("--passed/--failed", "passed", required=True, help=say("是否通过。", "Whether it passed."))
 @click.option("--note", default="", help=say("说明。", "Remark."))
-@_as_json
+@with_json
 def calibration(
     config: Path, channel: str, check: str, at: str, by: str, passed: bool, note: str, as_json: bool
 ) -> None:
