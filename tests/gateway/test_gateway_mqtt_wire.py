@@ -287,9 +287,7 @@ async def test_wrong_password_is_refused_and_said(plant: Plant, tmp_path: Path, 
     settings = {"password": "four wrong words", "protocol": protocol}
     async with guarded(tmp_path) as broker, session_of(plant, broker.settings(**settings)) as session:
         await until(lambda: session.error is not None)
-        assert str(session.error).startswith("refused: ")
-        assert "uthori" in str(session.error) or "user name or password" in str(session.error).lower()
-        assert "four wrong words" not in str(session.error)
+        assert session.error == "refused: Not authorized"
 
 
 @leaves_its_socket
@@ -299,7 +297,7 @@ async def test_broker_without_tls_is_said_where_tls_was_asked_for(
     settings = BrokerSettings(host=broker.host, port=broker.port, ca_file=authority(tmp_path, "plant-ca").file)
     async with session_of(plant, settings) as session:
         await until(lambda: session.error is not None)
-        assert "no TLS with the broker" in str(session.error) or "no connection" in str(session.error)
+        assert str(session.error).startswith(("no TLS with the broker", "no connection: Connection reset"))
 
 
 async def test_broker_that_is_not_there_is_said_with_the_system_s_reason(plant: Plant, broker: BrokerHandle) -> None:
