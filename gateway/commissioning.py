@@ -22,6 +22,8 @@ from gateway.record_commands import given_time
 
 OLDEST = timedelta(hours=24)
 """A display read longer ago says little about what the gateway reads now."""
+LONGEST_SHOWN = 40
+"""Characters; no display shows more of one value."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def displays_of(
     for text in texts:
         name, _, said = text.partition("=")
         shown, _, time = said.rpartition("@")
-        if not name.strip() or not shown.strip() or not time.strip():
+        if not name.strip() or not 0 < len(shown.strip()) <= LONGEST_SHOWN or not time.strip():
             raise MisuseError(
                 f"--display {text!r} 应写作 测点=显示值@时间，如 energy_import=123456.7@2026-03-01T10:15",
                 f"--display {text!r}: write POINT=VALUE@TIME, like energy_import=123456.7@2026-03-01T10:15",
@@ -65,7 +67,7 @@ def displays_of(
     pairs = {}
     for point, displays in found.items():
         displays.sort(key=lambda one: one.at)
-        if len(displays) != 2 or displays[0].at == displays[1].at:
+        if len(displays) != 2 or time_text(displays[0].at) == time_text(displays[1].at):
             raise MisuseError(
                 f"{point}：需要两次不同时间的显示值，给出了 {len(displays)} 次",
                 f"{point}: two readings of the display at different times are needed, there are {len(displays)}",

@@ -20,7 +20,7 @@ from evidence.commissioning import USUAL_PERCENT, Commissioned, Display
 from gateway.assembly import Gateway, open_gateway
 from gateway.catalogue import Instrument, instrument_to_probe
 from gateway.command_options import with_config, with_json
-from gateway.commissioning import Seen, commission, displays_of
+from gateway.commissioning import LONGEST_SHOWN, Seen, commission, displays_of
 from gateway.errors import MisuseError, RefusedError
 from gateway.lang import say
 from gateway.modbus import ModbusLine
@@ -31,6 +31,8 @@ from gateway.runlock import is_running, running_alone
 from gateway.settings import Settings, load_settings
 
 Ask = Callable[[str], str]
+LONGEST_NAME, LONGEST_REASON = 200, 2000
+"""Characters that a statement takes."""
 
 
 @click.command(
@@ -87,8 +89,12 @@ def probe(
     """Probe a device."""
     settings = load_settings(config)
     if accept:
-        if not by:
+        if not 0 < len(by) <= LONGEST_NAME:
             raise MisuseError("--accept 需要 --by 给出确认人", "--accept needs --by with the person's name")
+        if len(reason) > LONGEST_REASON:
+            raise MisuseError(
+                f"--reason 不得超过 {LONGEST_REASON} 字", f"--reason is longer than {LONGEST_REASON} characters"
+            )
         percent = _percent(tolerance)
         with running_alone(settings.database.parent), open_gateway(settings) as opened:
             _accept(opened, device, points, by, displays, reason, percent, neighbours=neighbours, as_json=as_json)
@@ -178,7 +184,7 @@ async def ask_displays(
             described = instrument.profile.points.get(point)
             unit = f" [{described.unit}]" if described is not None and described.unit else ""
             shown = ask(say(f"第 {which} 次显示值 {point}{unit}", f"display {which} of 2, {point}{unit}")).strip()
-            if not shown:
+            if not 0 < len(shown) <= LONGEST_SHOWN:
                 continue
             at = opened.clock.now()
             rows = await _read_known(instrument, opened, (point,), neighbours=neighbours)

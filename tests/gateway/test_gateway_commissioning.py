@@ -46,6 +46,18 @@ line = "boiler"
 unit = 10
 parameters = {{ flow_unit = "t/h", total_unit = "t", pressure_unit = "MPa", max_rate_per_h = "100" }}
 
+[[device]]
+id = "belt1"
+profile = "siemens-bw500"
+line = "boiler"
+unit = 4
+parameters = {{ total_unit = "t", rate_unit = "t/h", max_rate_per_h = "800" }}
+
+[[channel]]
+id = "BELT.SPEED"
+device = "belt1"
+point = "speed"
+
 [[line]]
 id = "boiler"
 tcp_gateway = "127.0.0.1:{port}"
@@ -76,6 +88,7 @@ class Bench:
     values: Values
     dials: Dials
     meter: ModbusDeviceSimulator
+    belt: Values
 
     def wrong_order(self) -> None:
         """Make the meter send its words reversed."""
@@ -118,10 +131,13 @@ async def bench(tmp_path: Path, centre: SmallCentre) -> AsyncIterator[Bench]:
     integrator = device_profiles.shipped()["mc51-y"].configured({"pressure_unit": "MPa"})
     steam: Values = {"flow": Decimal("10.41"), "pressure": Decimal("1.589"), "temperature": Decimal("25")}
     behind = ModbusDeviceSimulator(integrator, 10, lambda now: steam)
-    async with ModbusSimulatorServer([meter, behind]) as server:
+    scale = device_profiles.shipped()["siemens-bw500"].configured({"total_unit": "t", "rate_unit": "t/h"})
+    belt: Values = {"speed": Decimal("1.25"), "device_id": Decimal(2), "word_order": "low-first", "running": Decimal(1)}
+    beside = ModbusDeviceSimulator(scale, 4, lambda now: belt)
+    async with ModbusSimulatorServer([meter, behind, beside]) as server:
         (tmp_path / "gateway.toml").write_text(f'data = "data"\n[centre]\nurl = "{centre.url}"\n', "utf-8")
         (tmp_path / "site.toml").write_text(SITE.format(port=server.port), "utf-8")
-        made = Bench(tmp_path, values, dials, meter)
+        made = Bench(tmp_path, values, dials, meter, belt)
         assert (await made.called("enrol", CODE)).exit_code == 0
         yield made
 
@@ -243,6 +259,9 @@ async def test_acceptance_that_cannot_be_is_one_line(bench: Bench) -> None:
         (shown("voltage_l1", "230", "230"), "feeds no channel"),
         ((*agreeing, "--tolerance", "200"), "a percentage of 0 to 50"),
         ((*agreeing, "--by", ""), "--accept needs --by"),
+        ((*agreeing, "--by", "x" * 201), "--accept needs --by"),
+        ((*agreeing, "--reason", "x" * 2001), "longer than 2000 characters"),
+        (shown("power", "1" * 41, "12.5"), "write POINT=VALUE@TIME"),
     ):
         refused = await bench.accept(*words)
         assert (refused.exit_code, says in refused.stderr) == (3, True), (says, refused.stderr)
@@ -270,6 +289,18 @@ async def test_value_that_is_not_valid_cannot_be_accepted(bench: Bench) -> None:
     refused = await bench.accept(*shown("power", "12.5", "12.5"), "--reason", "sure")
     assert refused.exit_code != 0
     assert bench.accepted() == []
+
+
+async def test_another_device_than_the_described_one_is_refused_whatever_its_display_shows(bench: Bench) -> None:
+    words = ("probe", "belt1", "--accept", "--by", "韩梅", *shown("BELT.SPEED", "1.25", "1.3"))
+    accepted = await bench.called(*words)
+    assert accepted.exit_code == 0, accepted.stderr
+    (said,) = (one["commissioned"] for one in bench.accepted())
+    assert said["order"] == "CDAB"  # as its own register says
+    bench.belt["device_id"] = Decimal(3)  # type: ignore[index]
+    refused = await bench.called(*words, "--reason", "sure")
+    assert (refused.exit_code, "is not the device that profile siemens-bw500 describes" in refused.stderr) == (1, True)
+    assert len(bench.accepted()) == 1
 
 
 async def test_terminal_is_asked_twice_for_each_point_and_the_device_is_read_each_time(bench: Bench) -> None:
