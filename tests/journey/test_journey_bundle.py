@@ -153,7 +153,7 @@ def regions(jws: bytes) -> dict[str, range]:
     return {
         "alg": range(kid.start),
         "kid": kid,
-        "typ": range(kid.stop, first),
+        "typ": range((before + KID_CHARACTERS + 2) // 3 * 4, first),
         "payload": range(first + 1, second),
         "signature": range(second + 1, len(jws)),
     }
