@@ -49,6 +49,7 @@ apt_install() { # PACKAGE...: true when installed
 has_mosquitto() { has mosquitto; }
 has_libmodbus() { [ -n "$(find /usr/lib /usr/local/lib -maxdepth 2 -name libmodbus.so.5 -print -quit 2>/dev/null)" ]; }
 has_openssl() { has openssl; }
+has_strace() { has strace; }
 has_chromium() { has chromium || has chromium-browser; }
 has_postgresql() { ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || has initdb; }
 has_cjk_font() { [ -n "$(find /usr/share/fonts ~/.fonts ~/.local/share/fonts -iname '*CJK*' -print -quit 2>/dev/null)" ]; }
@@ -67,6 +68,7 @@ want has_mosquitto mosquitto "the demo uses its embedded MQTT broker, tests with
 if [ "$purpose" = test ]; then
     want has_libmodbus libmodbus5 "tests that read a Modbus server of another make fail"
     want has_openssl openssl "tests that check signatures with openssl fail"
+    want has_strace strace "tests that cut the power are skipped"
     want has_chromium chromium "browser tests fail"
     want has_cjk_font fonts-noto-cjk "Chinese text in screenshots shows boxes"
     want has_postgresql postgresql "tests on PostgreSQL are skipped"
