@@ -31,6 +31,7 @@ from evidence.judge_value import (
 from evidence.reading import Flag, Reading
 
 __all__ = [
+    "TIME_UNCERTAIN",
     "Basis",
     "Circumstances",
     "Finding",
@@ -43,10 +44,13 @@ __all__ = [
     "is_recordable",
     "judge",
     "judge_total",
+    "uncertain",
 ]
 
 
 NO_LIMITS = Limits()
+TIME_UNCERTAIN = "time uncertain"
+"""Begins the reason of a reading that came while the gateway's own clock was not to be trusted."""
 _NEVER_CALIBRATED = Calibrated()
 
 
@@ -263,6 +267,14 @@ def _recordable(reading: Reading, rules: RuleSet) -> tuple[Reading, list[Finding
         reading = replace(reading, value=None, flag=Flag.FAULT)
         findings.append(found(rules.rule("Q15"), "number too long to record"))
     return reading, findings
+
+
+def uncertain(reading: Reading, rules: RuleSet) -> Reading:
+    """Mark a reading whose time nobody can vouch for: it is kept with its value and enters no sum."""
+    reading, findings = _recordable(reading, rules)
+    reading = _marked(reading, findings, None)
+    said = f"{TIME_UNCERTAIN}; {reading.reason}" if reading.reason else TIME_UNCERTAIN
+    return replace(reading, flag=Flag.FAULT if reading.is_valid else reading.flag, reason=said)
 
 
 _RULES = packaged_rules()

@@ -10,6 +10,8 @@ from evidence.keys import SigningKey
 from gateway.catalogue import Catalogue, load_catalogue
 from gateway.chain import Signer
 from gateway.clock import Clock, RealClock
+from gateway.clock_trust import GuardedClock, guarded, replayed
+from gateway.damage import refuse_after_damage
 from gateway.errors import MisuseError
 from gateway.identity import read_key, required_identity
 from gateway.pipeline import Judge, Pipeline
@@ -28,16 +30,12 @@ class Gateway:
     catalogue: Catalogue
     writer: Writer
     pipeline: Pipeline
+    clock: GuardedClock
 
     @property
     def signer(self) -> Signer:
         """Who signs."""
         return self.pipeline.signer
-
-    @property
-    def clock(self) -> Clock:
-        """What time it is."""
-        return self.signer.clock
 
     def uplink(self) -> Uplink:
         """Make a client of the centre; the caller closes it."""
@@ -90,11 +88,14 @@ def judge_of(catalogue: Catalogue) -> Judge:
 
 
 def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gateway:
-    """Open an enrolled gateway: the tree is checked, new channels are declared.
+    """Open an enrolled gateway: chain and tree are checked, new channels are declared.
+
+    The machine's clock is compared with the newest time known; a given `clock` is taken for right.
 
     Raises:
         MisuseError: settings, site or key are wrong, or it is not enrolled.
-        IntegrityError: the store does not fit its tiles.
+        IntegrityError: chain or tree lack what nothing else can give back.
+        DamagedError: the database is malformed, or was and is put aside.
         StoreError: the store cannot be opened.
     """
     chosen = load_settings(settings) if isinstance(settings, Path) else settings
@@ -108,6 +109,7 @@ def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gatew
             "站点文件有 HJ 212 数采仪，但设置中没有 [hj212]",
             "the site has HJ 212 data loggers, but the settings have no [hj212]",
         )
+    refuse_after_damage(chosen)
     if not chosen.database.exists():
         raise MisuseError(
             "网关尚未登记；请先运行 cunzheng gateway enrol", "not enrolled; run cunzheng gateway enrol first"
@@ -121,11 +123,15 @@ def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gatew
                 f"密钥文件 {chosen.key_file} 不是登记时的密钥",
                 f"key file {chosen.key_file} is not the enrolled key; restore it or enrol --again",
             )
-        signer = Signer(identity, key, clock or RealClock())
+        limits = chosen.clock
+        guard = (
+            writer.call(lambda store: guarded(store, RealClock(), limits)) if clock is None else replayed(clock, limits)
+        )
+        signer = Signer(identity, key, guard)
         judge = judge_of(catalogue)
         pipeline = Pipeline(writer, signer, RawFolder(chosen.raw_folder), judge)
         pipeline.open()
     except BaseException:
         writer.close()
         raise
-    return Gateway(chosen, catalogue, writer, pipeline)
+    return Gateway(chosen, catalogue, writer, pipeline, guard)

@@ -1,4 +1,4 @@
-"""The commands of a plant's gateway: enrol, run, probe, status, import, close, sync, check, mark, calibration.
+"""The commands of a plant's gateway: enrol, run, probe, status, import, close, sync, check, export and records.
 
 Each command opens what it needs, prints facts (`--json` for programs) and closes. Errors end the command with one line
 and an exit code; they are shown by the command's front end.
@@ -22,8 +22,11 @@ from rich.console import Console
 from gateway.assembly import open_gateway, open_uplink
 from gateway.clock import RealClock
 from gateway.command_options import with_config, with_json
+from gateway.copy_commands import export
+from gateway.damage import damaged, finish_putting_aside, is_malformed, last_epoch, put_aside, refuse_after_damage
 from gateway.enrol import enrol as enrol_gateway
-from gateway.errors import MisuseError, RefusedError
+from gateway.errors import DamagedError, MisuseError, RefusedError
+from gateway.export import manifest_faults
 from gateway.importer import import_file
 from gateway.integrity import check_store
 from gateway.lang import say
@@ -52,6 +55,7 @@ def gateway() -> None:
 gateway.add_command(probe)
 gateway.add_command(mark)
 gateway.add_command(calibration)
+gateway.add_command(export)
 
 
 @gateway.command(help=say("用一次性登记码登记本网关。", "Enrol this gateway with a one-time code."))
@@ -70,8 +74,12 @@ def enrol(config: Path, code: str, again: bool, abandon: bool, as_json: bool) ->
     """Enrol with the centre."""
     settings = load_settings(config)
     clock = RealClock()
+    finish_putting_aside(settings.database)
+    after = last_epoch(settings)
     with _writer(settings) as writer, open_uplink(settings, None, clock) as up:
-        identity = enrol_gateway(writer, up, clock, settings.key_file, code, again=again, abandon=abandon)
+        identity = enrol_gateway(
+            writer, up, clock, settings.key_file, code, again=again, abandon=abandon, after_epoch=after
+        )
     if as_json:
         _print_json({"gateway": identity.gw, "plant": identity.plant, "epoch": identity.epoch, "kid": identity.kid})
         return
@@ -96,8 +104,16 @@ def run(config: Path, verbose: bool) -> None:
     for noisy in ("httpx", "httpcore", "asyncio", "http_message_signatures"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     settings = load_settings(config)
-    with running_alone(settings.database.parent), open_gateway(settings) as opened:
-        uvloop.run(Service(opened).run())
+    with running_alone(settings.database.parent):
+        if settings.start.check == "whole" and settings.database.exists() and is_malformed(settings.database):
+            raise damaged(settings, put_aside(settings, RealClock().now()))
+        try:
+            with open_gateway(settings) as opened:
+                uvloop.run(Service(opened).run())
+        except DamagedError as error:
+            if not settings.database.exists() or not is_malformed(settings.database):
+                raise
+            raise damaged(settings, put_aside(settings, RealClock().now())) from error
 
 
 @gateway.command(help=say("显示网关状态。", "Show what the gateway is doing."))
@@ -231,7 +247,9 @@ def check(config: Path, repair: bool, as_json: bool) -> None:
     settings = load_settings(config)
     raw = RawFolder(settings.raw_folder)
     with Console(stderr=True).status(say("核对 …", "checking …")):
+        unlisted = [say(zh, en) for zh, en in manifest_faults(config.resolve().parent)]
         report = _with_store(settings, lambda store: check_store(store, raw, repair=repair))
+        report.faults += unlisted
     if as_json:
         _print_json({**asdict(report), "ok": not report.faults})
     else:
@@ -263,6 +281,7 @@ class _writer:
 
 
 def _with_store(settings: Settings, work: Callable[[Store], R]) -> R:
+    refuse_after_damage(settings)
     if not settings.database.exists():
         raise MisuseError(
             f"没有数据库 {settings.database}；请先运行 cunzheng gateway enrol",

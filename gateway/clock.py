@@ -32,8 +32,27 @@ class ClockState:
     off_ms: int
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """Why the wall clock is not trusted: it lies `behind` or far `ahead` of the newest time known."""
+
+    why: str
+    wall: datetime
+    known: datetime
+
+
 class Clock(Protocol):
-    """The three things the gateway asks of time."""
+    """What the gateway asks of time."""
+
+    @property
+    def doubt(self) -> Doubt | None:
+        """Return why the wall clock is not trusted; None while it is."""
+
+    def heard(self, other: datetime) -> None:
+        """Take note of what the centre says of the time."""
+
+    def request_time(self) -> datetime:
+        """Return the time to sign requests under: the best guess at the centre's."""
 
     def now(self) -> datetime:
         """Return the wall clock in UTC, cut to milliseconds."""
@@ -50,7 +69,16 @@ def to_milliseconds(time_utc: datetime) -> datetime:
     return time_utc.replace(microsecond=time_utc.microsecond // 1000 * 1000)
 
 
-class RealClock:
+class _Unwatched:
+    """A clock by itself doubts nothing; see `gateway/clock_trust.py`."""
+
+    doubt: Doubt | None = None
+
+    def heard(self, other: datetime) -> None:
+        """Pass over what the centre says."""
+
+
+class RealClock(_Unwatched):
     """The machine's own clock."""
 
     def __init__(self) -> None:
@@ -63,6 +91,10 @@ class RealClock:
         """Return the wall clock in UTC, cut to milliseconds."""
         return to_milliseconds(datetime.now(UTC))
 
+    def request_time(self) -> datetime:
+        """Return the wall clock."""
+        return self.now()
+
     def state(self) -> ClockState:
         """Return boot id, milliseconds since boot, source and offset."""
         source, offset = _kernel_discipline()
@@ -74,7 +106,7 @@ class RealClock:
         await asyncio.sleep(seconds)
 
 
-class SteppedClock:
+class SteppedClock(_Unwatched):
     """A clock that a test or a replay moves by hand."""
 
     def __init__(self, start: datetime, boot: str = "step0001") -> None:
@@ -85,6 +117,10 @@ class SteppedClock:
     def now(self) -> datetime:
         """Return the time last set."""
         return to_milliseconds(self._now)
+
+    def request_time(self) -> datetime:
+        """Return the time last set."""
+        return self.now()
 
     def state(self) -> ClockState:
         """Return the stepped milliseconds; the source is `none`."""

@@ -21,8 +21,9 @@ from evidence.statement import Statement, parse, sign
 from evidence.trust import Trust
 from gateway.chain import abandon_outbox, outbox_depth, set_anchor
 from gateway.clock import Clock
+from gateway.durable import sync_folder
 from gateway.errors import RefusedError, UplinkError
-from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, sync_folder, write_key
+from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, write_key
 from gateway.store import Store
 from gateway.trust_store import keep_trust
 from gateway.uplink import RefusedByCentreError, Uplink
@@ -48,10 +49,19 @@ class _Offer:
 
 
 def enrol(
-    writer: Writer, uplink: Uplink, clock: Clock, key_file: Path, code: str, *, again: bool, abandon: bool = False
+    writer: Writer,
+    uplink: Uplink,
+    clock: Clock,
+    key_file: Path,
+    code: str,
+    *,
+    again: bool,
+    abandon: bool = False,
+    after_epoch: int = 0,
 ) -> Identity:
     """Enrol this gateway; `again` allows a new epoch where it was enrolled before.
 
+    `after_epoch` is the newest one that left anything on this disk: its tiles are never written over.
     A new key ends the old one, and the centre takes nothing more under it: what still waits must be sent first, or be
     given up by `abandon`.
 
@@ -79,7 +89,7 @@ def enrol(
         gw=offer.gw,
         plant=offer.plant,
         zone=trust.registry.plant(offer.plant).zone,
-        epoch=max(offer.epoch, 1 if before is None else before.epoch + 1),
+        epoch=max(offer.epoch, after_epoch + 1, 1 if before is None else before.epoch + 1),
         kid=statement.kid,
         origin=trust.origin,
         log_vkey=trust.log.text,

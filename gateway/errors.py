@@ -4,7 +4,8 @@ GatewayError                  what, which one, what to do; in Chinese and Englis
 ├── MisuseError               the user's input is wrong: show it, change the input (exit 3)
 ├── RefusedError              the answer is "not so": show it, nothing was changed (exit 1)
 │   ├── ConflictError         an import contradicts what is stored
-│   └── IntegrityError        the store and the raw tiles do not agree
+│   ├── IntegrityError        the store and the raw tiles do not agree
+│   └── DamagedError          the database file itself is malformed
 └── UnreachableError          could not connect or could not tell: try again (exit 2)
     ├── StoreError            SQLite refused: locked, full, unreadable
     └── UplinkError           the centre did not answer as agreed
@@ -49,6 +50,10 @@ class ConflictError(RefusedError):
 
 class IntegrityError(RefusedError):
     """The database and the files beside it do not agree."""
+
+
+class DamagedError(RefusedError):
+    """SQLite cannot make sense of the database file; no repetition changes that."""
 
 
 class UnreachableError(GatewayError):

@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from evidence.encoding import b64u, unb64u
 from evidence.errors import EvidenceError
 from evidence.keys import SigningKey
+from gateway.durable import make_folder, sync_folder
 from gateway.errors import MisuseError, RefusedError
 from gateway.store import Store
 
@@ -52,7 +53,7 @@ def write_key(path: Path, seed: bytes) -> None:
     Raises:
         RefusedError: the file exists; a key is never overwritten.
     """
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(path.parent, 0o700)
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError as error:
@@ -91,15 +92,6 @@ def read_key(path: Path) -> SigningKey:
         return SigningKey.from_seed(unb64u(path.read_text("ascii").strip()))
     except (EvidenceError, ValueError) as error:
         raise MisuseError(f"密钥文件 {path} 已损坏", f"key file {path} is damaged") from error
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename or a new file in a folder survive a power cut."""
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def adopt(store: Store, identity: Identity) -> None:

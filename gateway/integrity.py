@@ -13,9 +13,10 @@ from evidence.statement import parse
 from evidence.tiles import TILE_WIDTH, tile_hash
 from gateway.errors import IntegrityError
 from gateway.lang import say
-from gateway.rawtile import RawFolder, RawTile
+from gateway.rawtile import RawFolder
 from gateway.reading_store import sealed_readings
 from gateway.store import Store
+from gateway.tile_repair import tile_of
 from gateway.tree import ReadingTree
 
 
@@ -114,8 +115,7 @@ def _leaves(
     except IntegrityError as error:
         said = say(error.zh, error.en)
     if repair and rows_fit:
-        lines = tuple(one.line_at(start + at) for at, one in enumerate(rows))
-        raw.write(RawTile(epoch, number, row["salt"], lines, tuple(one.to_raw() for one in rows)))
+        raw.write(tile_of(epoch, number, row["salt"], rows))
         report.repaired += 1
     else:
         report.faults.append(said)

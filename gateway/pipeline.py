@@ -16,6 +16,7 @@ from evidence.channel import Channel
 from evidence.commissioning import Commissioned
 from evidence.encoding import time_text
 from evidence.errors import EvidenceError
+from evidence.judge import uncertain
 from evidence.marks import CalibrationRecord, Mark
 from evidence.reading import Reading
 from gateway.chain import Signer, append_event, ensure_open
@@ -31,13 +32,14 @@ from gateway.rawtile import RawFolder
 from gateway.reading_store import Arrival, insert_readings
 from gateway.sealer import Sealed, batches, due_hours, seal_hours
 from gateway.segment_notes import notes_of
+from gateway.start_check import Repair, check_start, repairs_json
 from gateway.store import Store
-from gateway.tree import ReadingTree
 from gateway.writer import Writer
 
 __all__ = ["SOFTWARE", "Judge", "Pipeline"]
 
 SOFTWARE = "cunzheng"
+REPAIRED = "start-repair"
 
 log = logging.getLogger("cunzheng.gateway")
 
@@ -49,10 +51,10 @@ class Pipeline:
         self.writer, self.signer, self.raw, self.judge = writer, signer, raw, judge
 
     def open(self) -> None:
-        """Check the tree, begin the epoch, declare the channels; before anything else.
+        """Check chain and tree, begin the epoch, declare the channels; before anything else.
 
         Raises:
-            IntegrityError: the tree does not fit its tiles.
+            IntegrityError: chain or tree lack what nothing else can give back.
             MisuseError: a channel was declared before with another unit or kind.
         """
         self.writer.call(self._open)
@@ -60,6 +62,10 @@ class Pipeline:
     def arrival(self, reading: Reading, identity: str | None = None) -> Arrival:
         """Judge one reading and place it in its hour."""
         kind = self.judge.channels[reading.channel].kind
+        if self.signer.clock.doubt is not None and not reading.imported:
+            # The judge does not see it: what it knows of times goes on when the clock is right again.
+            doubted = uncertain(reading, self.judge.rules)
+            return Arrival(doubted, hour_text(doubted.time, kind, self.signer.identity.zone_info), identity)
         verdict = self.judge.verdict(reading)
         # After the judgement, which moves a reading of an impossible time into the hour in which it came.
         hour = hour_text(verdict.reading.time, kind, self.signer.identity.zone_info)
@@ -182,14 +188,25 @@ class Pipeline:
             append_event(store, self.signer, "gap", data)
 
     def _open(self, store: Store) -> None:
-        ReadingTree(store, self.raw, self.signer.identity.epoch, _no_salt).verify_edge()
+        repairs = check_start(store, self.raw, self.signer.identity.epoch, self.signer.key.public)
         _require_same_measures(declared_channels(store), self.judge.channels)
         is_new_epoch = ensure_open(store, self.signer, SOFTWARE)
+        self._note_repairs(store, repairs)
         for channel in self.judge.channels.values():
             if is_new_epoch or not is_declared(store, channel):
                 statement = append_event(store, self.signer, "config", channel.config_data())
                 remember_channel(store, channel, statement.sid)
         self.judge.resume(store)
+
+    def _note_repairs(self, store: Store, repairs: list[Repair]) -> None:
+        """Sign what was put right, and show it until a start finds nothing."""
+        if not repairs:
+            clear_problem(store, REPAIRED)
+            return
+        append_event(store, self.signer, "restart", {"reason": "repair", "repaired": repairs_json(repairs)})
+        zh = f"启动时发现数据不一致并已修复：{'、'.join(one.zh for one in repairs)}；请检查磁盘和电源"
+        en = f"put right at start: {', '.join(one.en for one in repairs)}; check disk and power"
+        raise_problem(store, REPAIRED, zh, en, time_text(self.signer.clock.now()))
 
 
 def _require_same_measures(declared: Mapping[str, Channel], wanted: Mapping[str, Channel]) -> None:
@@ -203,7 +220,3 @@ def _require_same_measures(declared: Mapping[str, Channel], wanted: Mapping[str,
                 f"channel {name} was declared as {before.kind} in {before.unit}, not {channel.kind} in {channel.unit};"
                 " give the changed one a new id",
             )
-
-
-def _no_salt() -> bytes:
-    return b""

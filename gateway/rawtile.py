@@ -19,10 +19,11 @@ from typing import NamedTuple
 from evidence.errors import EvidenceError
 from evidence.merkle import leaf_hash
 from evidence.reading import leaf_line, parse_leaf_members
+from gateway.durable import make_folder, sync_folder
 from gateway.errors import IntegrityError, StoreError
-from gateway.identity import sync_folder
 
 FORMAT = 1
+SUFFIX = ".json.gz"
 _COMPRESSION = 6
 
 
@@ -106,7 +107,19 @@ class RawFolder:
 
     def path(self, epoch: int, number: int) -> Path:
         """Name the file of a tile, a thousand tiles to a sub-folder."""
-        return self.folder / str(epoch) / f"{number // 1000:06d}" / f"{number % 1000:03d}.json.gz"
+        return self.folder / str(epoch) / f"{number // 1000:06d}" / f"{number % 1000:03d}{SUFFIX}"
+
+    def epochs(self) -> list[int]:
+        """Return the epochs that have a folder."""
+        if not self.folder.is_dir():
+            return []
+        return sorted(int(path.name) for path in self.folder.iterdir() if path.name.isdecimal())
+
+    def there(self) -> Iterator[tuple[int, int]]:
+        """Go through the tiles on disk by epoch and number."""
+        for epoch in self.epochs():
+            for path in sorted((self.folder / str(epoch)).glob(f"[0-9]*/[0-9]*{SUFFIX}")):
+                yield epoch, int(path.parent.name) * 1000 + int(path.name.removesuffix(SUFFIX))
 
     def write(self, tile: RawTile) -> None:
         """Write a tile so that after a power cut it is there whole or not at all; after `settle` it is there.
@@ -117,7 +130,7 @@ class RawFolder:
         path = self.path(tile.epoch, tile.number)
         self._unsettled.add(path.parent)
         with _refusal_of(path):
-            _make_folder(path.parent)
+            make_folder(path.parent)
             _write_durably(path, tile.to_bytes())
 
     def settle(self) -> None:
@@ -158,7 +171,7 @@ def write_file(path: Path, data: bytes) -> None:
         StoreError: the disk refused.
     """
     with _refusal_of(path):
-        _make_folder(path.parent)
+        make_folder(path.parent)
         _write_durably(path, data)
         sync_folder(path.parent)
 
@@ -185,11 +198,3 @@ def _write_durably(path: Path, data: bytes) -> None:
     finally:
         os.close(handle)
     temporary.replace(path)
-
-
-def _make_folder(folder: Path) -> None:
-    if folder.is_dir():
-        return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gateway.durable import make_folder
 from gateway.errors import RefusedError
 
 LOCK_FILE = "run.lock"
@@ -24,7 +25,7 @@ def running_alone(folder: Path) -> Iterator[None]:
     Raises:
         RefusedError: another gateway runs on this folder.
     """
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_folder(folder, 0o700)
     descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         try:

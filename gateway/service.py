@@ -19,8 +19,10 @@ from evidence.encoding import parse_time, time_text
 from evidence.errors import EvidenceError
 from gateway.assembly import Gateway
 from gateway.chain import append_event, outbox_depth
+from gateway.clock_watch import ClockWatch
+from gateway.damage import PageCheck
 from gateway.device_watch import DeviceWatch
-from gateway.errors import GatewayError, StoreError
+from gateway.errors import DamagedError, GatewayError
 from gateway.groupcommit import GroupCommit
 from gateway.hj212 import LoggerListener
 from gateway.hj212_intake import LoggerIntake
@@ -37,9 +39,9 @@ CLOCK_CHECK_S = 5.0
 HEALTH_CHECK_S = 60.0
 BROKER_CHECK_S = 1.0
 DEVICE_CHECK_S = 5.0
+PAGE_CHECK_S = 86_400.0
 BROKER_PROBLEM = "mqtt"
-CLOCK_STEP_MS = 2_000
-"""Check Q05: a wall clock that moves by more than this against the monotonic one has stepped."""
+PAGES_PROBLEM = "database"
 FIRST_PAUSE_S = 1.0
 CANCEL_AGAIN_S = 5.0
 """How long a task may take to end before it is cancelled once more."""
@@ -53,6 +55,7 @@ class Service:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._pipeline, self._clock = gateway.pipeline, gateway.clock
+        self._clock_watch = ClockWatch(gateway.pipeline, gateway.clock)
         self._live = LiveBoard(gateway.catalogue.live)
         self._group = GroupCommit(gateway.pipeline, gateway.settings.poll.commit_s, self._live.note)
         self._lines = lines_of(gateway.catalogue.modbus, gateway.settings.poll.timeout_s)
@@ -88,7 +91,7 @@ class Service:
         work: list[tuple[str, asyncio._CoroutineLike[None]]] = [
             ("commit", self._group.run()),
             ("seal", self._forever("seal", SEAL_CHECK_S, self._seal)),
-            ("clock", self._watch_clock()),
+            ("clock", self._forever("clock", CLOCK_CHECK_S, self._clock_watch.look)),
             ("health", self._forever("health", HEALTH_CHECK_S, self._health)),
             ("sync", self._sync()),
             ("live", self._post_live()),
@@ -97,6 +100,8 @@ class Service:
             ("devices", self._forever("devices", DEVICE_CHECK_S, DeviceWatch(self.pollers, self._gateway).look))
         )
         work += [(f"poll-{poller.site.id}", poller.run(self._group.take, gate)) for poller in self.pollers]
+        if self._gateway.settings.start.check == "background":
+            work.append(("pages", self._forever("pages", PAGE_CHECK_S, self._check_pages)))
         broker = self._gateway.settings.mqtt
         if broker is not None and self._gateway.catalogue.mqtt:
             intake = MqttIntake(self._pipeline, self._gateway.catalogue.mqtt, on_reading=self._live.note)
@@ -116,6 +121,8 @@ class Service:
         while True:
             try:
                 await step()
+            except DamagedError:
+                raise
             except (GatewayError, EvidenceError) as error:
                 log.error("%s failed reason=%r", name, str(error))
             await asyncio.sleep(every_s)
@@ -131,6 +138,8 @@ class Service:
             while True:
                 try:
                     done = await asyncio.to_thread(syncing.round)
+                except DamagedError:
+                    raise
                 except (GatewayError, EvidenceError) as error:
                     if str(error) != was:
                         log.warning("sync waits reason=%r", str(error))
@@ -153,30 +162,12 @@ class Service:
                 except GatewayError as error:
                     log.debug("live values dropped reason=%r", str(error))
 
-    async def _watch_clock(self) -> None:
-        before = (self._clock.now(), self._clock.state().mono)
-        while True:
-            await asyncio.sleep(CLOCK_CHECK_S)
-            now = (self._clock.now(), self._clock.state().mono)
-            step_ms = (now[0] - before[0]) // timedelta(milliseconds=1) - (now[1] - before[1])
-            if abs(step_ms) > CLOCK_STEP_MS:
-                data = {
-                    "before": time_text(now[0] - timedelta(milliseconds=step_ms)),
-                    "after": time_text(now[0]),
-                    "step_ms": step_ms,
-                }
-                try:
-                    await self._pipeline.event("clock-step", data)
-                except StoreError as error:
-                    log.error("clock step not recorded reason=%r", str(error))
-                    continue
-            before = now
-
     async def _health(self) -> None:
         settings = self._gateway.settings
         free_mb = shutil.disk_usage(settings.data).free // (1 << 20)
 
         def note(store: Store) -> None:
+            self._clock_watch.note(store)
             now, depth = time_text(self._clock.now()), outbox_depth(store)
             if free_mb < settings.limits.disk_free_mb:
                 raise_problem(store, "disk", f"磁盘仅剩 {free_mb} MiB", f"only {free_mb} MiB of disk are left", now)
@@ -189,11 +180,32 @@ class Service:
 
         await self._gateway.writer.do(note)
 
+    async def _check_pages(self) -> None:
+        """Look at every page of the database beside the work."""
+        check = PageCheck(self._gateway.settings.database)
+        try:
+            fault = await asyncio.to_thread(check.fault)
+        finally:
+            check.end()
+
+        def note(store: Store) -> None:
+            if not fault:
+                clear_problem(store, PAGES_PROBLEM)
+                return
+            zh = f"数据库文件有损坏（{fault}）；请先运行 cunzheng gateway export，检查磁盘，"
+            zh += '再以 [start] check = "whole" 重启网关'
+            en = f"the database file is damaged ({fault}); run cunzheng gateway export, check the disk,"
+            en += ' then restart with [start] check = "whole"'
+            raise_problem(store, PAGES_PROBLEM, zh, en, time_text(self._clock.now()))
+
+        await self._gateway.writer.do(note)
+
     # -- start --------------------------------------------------------------------------------------------
 
     def _started(self, store: Store) -> None:
         """Say that the gateway started, and since when it has no readings."""
         clear_problem(store, BROKER_PROBLEM)
+        self._clock_watch.started(store)
         signer, now = self._pipeline.signer, self._clock.now()
         append_event(store, signer, "restart", {"reason": "start", "rules": self._pipeline.judge.rules_record()})
         seen = latest_time(store)

@@ -93,6 +93,22 @@ class SealSettings(Section):
     """How long after the hour late readings are waited for."""
 
 
+class StartSettings(Section):
+    """What is checked at start; the ends of chain and tree always are."""
+
+    check: Literal["ends", "background", "whole"] = "background"
+    """Every page of the database: not at all, while the gateway runs (then once a day), or before it begins."""
+
+
+class ClockSettings(Section):
+    """When the wall clock is not trusted, unless it is synchronised or the centre agrees with it."""
+
+    behind_s: float = Field(300.0, ge=0, le=86_400)
+    """It lies so far before the newest time that is known."""
+    ahead_days: float = Field(90.0, gt=0, le=3_650)
+    """It lies so far after it: longer than the gateway was ever switched off."""
+
+
 class LimitSettings(Section):
     """Alarm limits; nothing is ever dropped because of them."""
 
@@ -112,6 +128,8 @@ class Settings(Section):
     poll: PollSettings = PollSettings()
     seal: SealSettings = SealSettings()
     limits: LimitSettings = LimitSettings()
+    start: StartSettings = StartSettings()
+    clock: ClockSettings = ClockSettings()
 
     @property
     def database(self) -> Path:

@@ -15,11 +15,13 @@ from typing import Any, ParamSpec, TypeVar
 
 from sqlite_utils import Database
 
-from gateway.errors import StoreError
+from gateway.durable import make_folder
+from gateway.errors import DamagedError, GatewayError, StoreError
 from gateway.schema import APPLICATION_ID, migrations
 
 BUSY_TIMEOUT_S = 30.0
 MINIMUM_SQLITE = (3, 38, 0)
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 Row = sqlite3.Row
 P = ParamSpec("P")
@@ -47,12 +49,13 @@ class Store:
 
         Raises:
             StoreError: it cannot be opened, is another program's, or SQLite is too old.
+            DamagedError: it is malformed.
         """
         self.path = path
         if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
             raise StoreError("SQLite 版本过低，需要 3.38 或更新", "SQLite is too old; 3.38 or newer is needed")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_folder(path.parent, 0o700)
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
@@ -152,8 +155,18 @@ class Store:
         )
 
 
-def _store_error(error: sqlite3.Error) -> StoreError:
+def is_damage(error: sqlite3.Error) -> bool:
+    """Tell whether SQLite says that the file is malformed; the low byte of its code is the kind of error."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
+
+
+def _store_error(error: sqlite3.Error) -> GatewayError:
     said = str(error)
+    if is_damage(error):
+        return DamagedError(
+            f"数据库文件已损坏（{said}）；请运行 cunzheng gateway run，它会把文件移到一旁并说明如何恢复",
+            f"the database file is malformed ({said}); cunzheng gateway run puts it aside and says what to do",
+        )
     if "locked" in said or "busy" in said:
         return StoreError(
             "数据库被另一进程占用；稍后重试", "the database is locked by another process; try again shortly"

@@ -16,6 +16,7 @@ from gateway.errors import IntegrityError, RefusedError
 from gateway.rawtile import RawFolder, RawTile
 from gateway.reading_store import StoredReading, sealed_readings
 from gateway.store import Store
+from gateway.tile_repair import read_tile
 
 _TILES_REMEMBERED = 64
 """Leaf hashes of so many finished tiles are kept for consistency proofs; a megabyte."""
@@ -96,7 +97,7 @@ class ReadingTree:
     def raw_tile(self, number: int, width: int = TILE_WIDTH) -> RawTile:
         """Return the first `width` readings of a tile with their raw side, full or still being filled."""
         if number < self.size // TILE_WIDTH:
-            full = self._raw.read(self.epoch, number)
+            full = read_tile(self._store, self._raw, self.epoch, number)[0]
             if width == TILE_WIDTH:
                 return full
             return RawTile(full.epoch, full.number, full.salt, full.lines[:width], full.raw[:width])
@@ -112,11 +113,6 @@ class ReadingTree:
             raise IntegrityError(
                 f"第 {self.epoch} 期的树与其数据块不符；请运行 cunzheng gateway check",
                 f"the tree of epoch {self.epoch} does not fit its tiles; run cunzheng gateway check",
-            )
-        full = self.size // TILE_WIDTH
-        if full and tile_hash(self._raw.read(self.epoch, full - 1).leaf_hashes()) != self._tile_root(1, full - 1):
-            raise IntegrityError(
-                f"数据块 {full - 1} 的内容与其根不符", f"the content of raw tile {full - 1} does not give its root"
             )
 
     def recomputed_edge(self) -> RightEdge:
@@ -193,7 +189,7 @@ class ReadingTree:
         if number == self.size // TILE_WIDTH:
             return self._hashes
         if number not in self._recent:
-            self._recent = {number: self._raw.read(self.epoch, number).leaf_hashes()}
+            self._recent = {number: read_tile(self._store, self._raw, self.epoch, number)[0].leaf_hashes()}
         return self._recent[number]
 
     def _as_raw(self, number: int, width: int) -> RawTile:

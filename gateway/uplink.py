@@ -10,7 +10,8 @@ import secrets
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -131,17 +132,25 @@ class Uplink:
             raise UplinkError(
                 f"无法连接中心端 {self.url}: {_said(error)}", f"cannot reach the centre {self.url}: {_said(error)}"
             ) from error
+        self._note_time(answer)
         if len(answer.content) > MAX_ANSWER_BYTES:
             raise UplinkError(f"{path} 的回答过大", f"the answer of {path} is too large")
         if answer.status_code not in (200, 201, 202, 204):
             raise RefusedByCentreError(answer.status_code, f"{method} {path}", _reason(answer), _retry_after(answer))
         return answer.content
 
+    def _note_time(self, answer: httpx.Response) -> None:
+        """Tell the clock what time the centre has; a refusal says it as well."""
+        try:
+            self._clock.heard(parsedate_to_datetime(answer.headers.get("Date", "")).astimezone(UTC))
+        except (ValueError, TypeError):
+            return
+
     def _signature(self, request: httpx.Request, body: bytes) -> dict[str, str]:
         if self._signer is None or self._key is None:
             return {}
         message = _Message(request.method, str(request.url), {"Content-Type": "application/json"})
-        now = self._clock.now()
+        now = self._clock.request_time()
         self._signer.sign(
             message,
             key_id=self._key.kid,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -49,13 +50,12 @@ def events(world: World, type_: str) -> list[dict[str, Any]]:
     return [one for one in payloads if one["type"] == type_]
 
 
-@pytest.mark.parametrize("hours", [-5, 5])
-def test_request_of_a_wrong_clock_is_refused_clearly_and_goes_through_later(world: World, hours: int) -> None:
+def test_request_of_a_fast_clock_is_refused_clearly_and_goes_through_later(world: World) -> None:
     (file,) = world.exports(1, 1)
     clocks = Clocks(world)
     world.start_centre()
     world.import_file(file)
-    clocks.set(hours)
+    clocks.set(5)
     program = world.gateway("sync", faults=clocks.gateway)
     assert program.wait() == 2
     said = program.line()
@@ -64,6 +64,18 @@ def test_request_of_a_wrong_clock_is_refused_clearly_and_goes_through_later(worl
     assert world.receipts() == {}
     clocks.set(0)
     assert world.gateway("sync", faults=clocks.gateway).wait() == 0
+    audit(world, files=[file])
+
+
+def test_clock_before_the_newest_known_time_asks_under_the_time_of_the_centre(world: World) -> None:
+    (file,) = world.exports(1, 1)
+    clocks = Clocks(world)
+    world.start_centre()
+    world.import_file(file)
+    clocks.set(-5)
+    program = world.gateway("sync", faults=clocks.gateway)
+    assert program.wait() == 0, program.said()
+    clocks.set(0)
     audit(world, files=[file])
 
 
@@ -106,4 +118,35 @@ def test_statement_of_the_future_waits_and_says_so(world: World) -> None:
     clocks.set(3.5)
     clocks.set_centre(3.5)
     assert world.gateway("sync", faults=clocks.gateway).wait() == 0
+    audit(world, files=[file])
+
+
+@pytest.mark.parametrize("hours", [-24 * 365 * 57, 24 * 365])
+def test_clock_that_cannot_be_right_at_start_spoils_nothing(world: World, hours: int) -> None:
+    (file,) = world.exports(1, 1)
+    clocks = Clocks(world)
+    world.start_centre()
+    world.import_file(file)
+    real = datetime.now(UTC)
+    clocks.set(hours)
+    service = world.gateway("run", faults=clocks.gateway)
+    # The centre tells the time, so what is signed meanwhile arrives; the readings stay marked.
+    wait_until(lambda: world.waiting() == 0 and len(world.receipts()) > 3, "an empty queue")
+    marked = "SELECT count(*), sum(flag = 'N'), sum(reason LIKE 'time uncertain%') FROM reading WHERE imported = 0"
+    wait_until(lambda: world.gateway_rows(marked)[0][0] > 0, "readings")
+    assert world.gateway_rows("SELECT count(*) FROM problem WHERE key = 'clock'") == [(1,)]
+    (told,) = events(world, "clock-step")
+    assert told["data"]["trusted"] is False
+    clocks.set(0)
+    wait_until(lambda: len(events(world, "clock-step")) == 2, "the clock to be trusted again")
+    (count, normal, uncertain), again = world.gateway_rows(marked)[0], events(world, "clock-step")[1]
+    assert (normal, uncertain > 0, again["data"]["trusted"]) == (0, True, True)
+    print(f"readings={count} uncertain={uncertain}")
+    wait_until(lambda: world.gateway_rows("SELECT count(*) FROM problem WHERE key = 'clock'") == [(0,)], "no problem")
+    wait_until(lambda: world.waiting() == 0, "an empty queue")
+    assert service.terminate() == 0
+    signed = [parse_time(row[0]) for row in world.gateway_rows("SELECT t FROM statement")]
+    assert min(signed) > real - timedelta(days=1)
+    assert max(signed) < datetime.now(UTC) + timedelta(seconds=5)
+    world.sync()
     audit(world, files=[file])

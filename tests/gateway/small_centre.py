@@ -92,7 +92,8 @@ class SmallCentre:
 
     def trust(self) -> Trust:
         plants = [PlantEntry("P-0001", "Asia/Shanghai", "420100")]
-        return Trust(LOG, Registry.of(self.keys.values(), plants), len(self.log), NOW, NOW + timedelta(days=3650))
+        issued = datetime.now(UTC).replace(microsecond=0)  # a gateway holds its own clock against it
+        return Trust(LOG, Registry.of(self.keys.values(), plants), len(self.log), issued, issued + timedelta(days=3650))
 
     def append(self, jws: str) -> int:
         """Log a statement of anybody."""

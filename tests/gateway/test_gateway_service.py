@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -248,6 +250,47 @@ def test_second_gateway_on_one_folder_is_refused_and_the_lock_ends_with_its_hold
     with running_alone(folder / "data"):
         pass
     assert (folder / "data").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("found", ["at once", "by looking at every page"])
+def test_malformed_database_is_put_aside_and_only_a_new_epoch_goes_on(
+    folder: Path, centre: SmallCentre, found: str
+) -> None:
+    called(folder, "enrol", CODE)
+    called(folder, "import", str(folder / "export.csv"), "--map", str(folder / "map.toml"))
+    database = folder / "data" / "gateway.db"
+    data = bytearray(database.read_bytes())
+    if found == "at once":
+        data[:4096] = bytes(4096)
+    else:
+        with (folder / "gateway.toml").open("a") as settings:
+            settings.write('[start]\ncheck = "whole"\n')
+        with closing(sqlite3.connect(database)) as connection:
+            (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'quarantine'").fetchone()
+        data[(root - 1) * 4096 : root * 4096] = bytes(4096)
+    database.write_bytes(data)
+    for command in ("run", "run", "status", "check", "close"):
+        result = called(folder, command)
+        assert (result.exit_code, result.stderr.count("\n")) == (1, 1), result.output
+        assert "cunzheng gateway enrol and a new code" in result.stderr
+        assert not database.exists()
+    (aside,) = (folder / "data").glob("damaged-*")
+    assert (aside / "gateway.db").read_bytes() == data
+    assert json.loads(called(folder, "enrol", CODE, "--json").stdout)["epoch"] == 2
+    assert called(folder, "close").exit_code == 0
+
+
+async def test_damaged_page_is_found_while_the_gateway_runs(folder: Path, centre: SmallCentre) -> None:
+    called(folder, "enrol", CODE)
+    database = folder / "data" / "gateway.db"
+    with closing(sqlite3.connect(database)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'quarantine'").fetchone()
+    data = database.read_bytes()
+    database.write_bytes(data[: (root - 1) * 4096] + bytes(4096) + data[root * 4096 :])
+    with open_gateway(folder / "gateway.toml") as gateway:
+        await Service(gateway)._check_pages()
+        (problem,) = gateway.writer.call(problems)
+        assert (problem.key, "cunzheng gateway export" in problem.zh) == ("database", True)
 
 
 async def test_task_that_swallows_a_cancellation_is_asked_again() -> None:

@@ -178,7 +178,7 @@ def test_wanted_tile_is_answered_with_proof(plant: Plant, centre: SmallCentre, s
     assert len(verify_tile(proof, bytes.fromhex(roots[answer["size"]]))) == 256
 
 
-def test_tile_whose_file_was_lost_is_answered_with_the_reason(
+def test_tile_whose_file_was_lost_is_built_again_from_its_rows(
     plant: Plant, centre: SmallCentre, syncing: Syncing
 ) -> None:
     measure(plant, 100)
@@ -186,6 +186,20 @@ def test_tile_whose_file_was_lost_is_answered_with_the_reason(
     path = plant.pipeline.raw.path(1, 0)
     kept = path.read_bytes()
     path.unlink()
+    centre.wants = [{"id": "w1", "epoch": 1, "tile": 0}]
+    assert (syncing.round().tiles, plant.writer.call(problems)) == (1, [])
+    assert path.read_bytes() == kept
+
+
+def test_tile_whose_file_and_rows_were_lost_is_answered_with_the_reason(
+    plant: Plant, centre: SmallCentre, syncing: Syncing
+) -> None:
+    measure(plant, 100)
+    syncing.round()
+    path = plant.pipeline.raw.path(1, 0)
+    kept = path.read_bytes()
+    path.unlink()
+    plant.writer.call(lambda store: store.execute("UPDATE reading SET unit = 'K' || unit WHERE leaf = 7"))
     centre.wants = [{"id": "w1", "epoch": 1, "tile": 0}]
     assert syncing.round().tiles == 0
     (refusal,) = centre.tiles

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -19,10 +17,11 @@ from accounting.stack_hours import stack_channels
 from evidence.channel import Channel
 from evidence.reading import Flag, Reading
 from evidence.segment import entry_agrees
-from gateway import service
 from gateway.chain import own_statements
+from gateway.clock_trust import replayed
+from gateway.clock_watch import ClockWatch
 from gateway.reading_store import insert_readings, leaves_between, open_readings
-from gateway.service import Service
+from gateway.settings import ClockSettings
 
 SITE = """
 [[device]]
@@ -116,25 +115,13 @@ def test_every_segment_says_what_clock_it_was_signed_by(kiln: Plant) -> None:
 
 
 @pytest.mark.parametrize(("step_s", "events"), [(1.9, 0), (2.1, 1), (-2.1, 1)])
-async def test_step_of_the_clock_is_an_event_with_both_times(
-    kiln: Plant, step_s: float, events: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "CLOCK_CHECK_S", 0.01)
-    watcher = Service.__new__(Service)
-    watcher._clock, watcher._pipeline = kiln.clock, kiln.pipeline
-    task = asyncio.create_task(watcher._watch_clock())
-    await asyncio.sleep(0.03)
-    before = kiln.clock.now()
-    kiln.clock._now = before + timedelta(seconds=step_s)  # the wall alone, in either direction
-    said: list[Mapping[str, Any]] = []
-    for _ in range(100 if events else 3):
-        await asyncio.sleep(0.05)
-        said = await asyncio.to_thread(clock_steps, kiln)
-        if said:
-            break
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+async def test_step_of_the_clock_is_an_event_with_both_times(kiln: Plant, step_s: float, events: int) -> None:
+    watch = ClockWatch(kiln.pipeline, replayed(kiln.clock, ClockSettings()))
+    await watch.look()
+    kiln.clock._now += timedelta(seconds=step_s)  # the wall alone, in either direction
+    await watch.look()
+    await watch.look()
+    said = clock_steps(kiln)
     assert [one["step_ms"] for one in said] == [int(step_s * 1000)] * events
     assert all(one["before"] == "2026-03-01T00:00:00.000Z" for one in said)
 

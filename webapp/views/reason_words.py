@@ -17,6 +17,7 @@ REASONS: tuple[tuple[str, LazyString], ...] = (
     ("answer-checksum", _("the answer was damaged on the way (check sum)")),
     ("connection-lost", _("the connection ended before the answer")),
     ("forbidden-range", _("the device profile forbids reading these registers")),
+    ("time uncertain", _("the gateway's clock could not be trusted when it came")),
     ("wrong-device", _("the device is not the one that its profile describes")),
     ("internal-error", _("a fault of the gateway or of the device profile")),
     ("exception-", _("the device refused the request (Modbus exception %(rest)s)")),
