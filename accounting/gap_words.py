@@ -10,6 +10,7 @@ _REASONS: Mapping[str, tuple[str, str]] = {
     "no readings": ("没有读数", "no readings"),
     "not running": ("网关未运行", "the gateway was not running"),
     "clock not trusted": ("网关时钟不可信", "the gateway's clock was not to be trusted"),
+    "disk-full": ("网关磁盘已满，采集暂停", "the gateway's disk was full and nothing was taken in"),
     "no-connection": ("无法连接设备", "no connection to the device"),
     "timeout": ("设备未及时应答", "the device did not answer in time"),
     "answer-mismatch": ("应答与请求不符", "answers did not belong to the requests"),

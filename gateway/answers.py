@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from evidence.tile_proof import TileProof
 from evidence.tiles import TILE_WIDTH
-from gateway.errors import IntegrityError, RefusedError
+from gateway.errors import IntegrityError, NoLongerKeptError, RefusedError
+from gateway.kept_store import kept_of
 from gateway.rawtile import RawFolder, RawReading
 from gateway.store import Store
 from gateway.tree import ReadingTree
@@ -18,8 +19,15 @@ def answer_want(store: Store, raw: RawFolder, want: TileWanted) -> TileAnswer:
 
     Raises:
         RefusedError: the segment is not known to be logged yet; later it will be.
+        NoLongerKeptError: the tile is older than the retention.
         IntegrityError: the tile's file is missing or damaged, or this gateway never had or has lost the tile.
     """
+    if want.tile < kept_of(store, want.epoch).files_from:
+        raise NoLongerKeptError(
+            f"第 {want.epoch} 期的数据块 {want.tile} 已超过保存期限，不再保存；其根、声明和回执仍在",
+            f"tile {want.tile} of epoch {want.epoch} is older than the retention and no longer kept;"
+            " its root, statements and receipts are",
+        )
     size = _proven_size(store, want.epoch, want.tile)
     tree = ReadingTree(store, raw, want.epoch, _no_salt)
     proof: TileProof = tree.prove_tile(want.tile, size)

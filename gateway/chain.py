@@ -132,11 +132,11 @@ def outbox_depth(store: Store) -> int:
     return int(store.value("SELECT count(*) FROM outbox WHERE state IN ('queued', 'held')"))
 
 
-def store_receipt(store: Store, sid: str, log_index: int, receipt: str) -> None:
+def store_receipt(store: Store, sid: str, log_index: int, receipt: str, now: str) -> None:
     """Keep a verified receipt and acknowledge the row; both in the caller's transaction."""
     store.execute(
-        "INSERT INTO receipt (sid, log_index, receipt) VALUES (?, ?, ?) ON CONFLICT (sid) DO NOTHING",
-        (sid, log_index, receipt),
+        "INSERT INTO receipt (sid, log_index, receipt, stored) VALUES (?, ?, ?, ?) ON CONFLICT (sid) DO NOTHING",
+        (sid, log_index, receipt, now),
     )
     store.execute("UPDATE outbox SET state = 'logged', detail = '' WHERE sid = ?", (sid,))
 

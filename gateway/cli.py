@@ -24,6 +24,7 @@ from gateway.clock import RealClock
 from gateway.command_options import with_config, with_json
 from gateway.copy_commands import export
 from gateway.damage import damaged, finish_putting_aside, is_malformed, last_epoch, put_aside, refuse_after_damage
+from gateway.disk import require_room, reusable_bytes
 from gateway.enrol import enrol as enrol_gateway
 from gateway.errors import DamagedError, MisuseError, RefusedError
 from gateway.export import manifest_faults
@@ -37,7 +38,7 @@ from gateway.record_commands import calibration, mark
 from gateway.runlock import running_alone
 from gateway.service import Service
 from gateway.settings import Settings, load_settings
-from gateway.status import status_of
+from gateway.status import disk_line, retention_line, status_of
 from gateway.store import Store
 from gateway.syncing import RoundResult
 from gateway.writer import Writer
@@ -137,6 +138,8 @@ def status(config: Path, as_json: bool) -> None:
             f" readings {facts['readings']}, not sealed {facts['open_readings']}",
         )
     )
+    click.echo(f"  {disk_line(facts['disk'])}")
+    click.echo(f"  {retention_line(facts['retention'])}")
     for channel in facts["channels"]:
         if "time" in channel:
             reason = f" {channel['reason']}" if channel["reason"] else ""
@@ -173,6 +176,7 @@ def import_(config: Path, file: Path, map_path: Path, as_json: bool) -> None:
         open_gateway(config) as opened,
         Console(stderr=True).status(say(f"导入 {file.name} …", f"importing {file.name} …")),
     ):
+        require_room(opened.settings, opened.writer.call(reusable_bytes))
         result = import_file(opened.pipeline, opened.catalogue.channels, file, map_path)
     if as_json:
         _print_json(asdict(result))
@@ -261,6 +265,9 @@ def check(config: Path, repair: bool, as_json: bool) -> None:
                 f" {report.statements} statements; repaired {report.repaired}, faults {len(report.faults)}",
             )
         )
+        if report.no_longer_kept:
+            gone = report.no_longer_kept
+            click.echo(say(f"  已超过保存期限的数据块 {gone} 个", f"  {gone} tiles are older than the retention"))
         for fault in report.faults:
             click.echo(f"  {fault}")
     if report.faults:

@@ -22,6 +22,7 @@ from evidence.reading import parse_leaf_members
 from evidence.tiles import TILE_WIDTH
 from gateway.durable import sync_folder
 from gateway.errors import DamagedError, IntegrityError, StoreError
+from gateway.kept_store import kept_of
 from gateway.rawtile import RawFolder
 from gateway.settings import Settings
 from gateway.store import Store, is_damage
@@ -210,8 +211,10 @@ def _is_without_rowid(store: Store, table: str) -> bool:
 
 
 def _add_tiles(store: Store, raw: RawFolder) -> None:
-    """Add the readings that stand in whole raw tiles and in no row that could be read."""
+    """Add the readings that stand in whole raw tiles and in no row that could be read, though they had rows."""
     for epoch, number in raw.there():
+        if number < kept_of(store, epoch).rows_from:
+            continue
         start = number * TILE_WIDTH
         where = "FROM reading WHERE epoch = ? AND leaf >= ? AND leaf < ?"
         if store.value(f"SELECT count(*) {where}", (epoch, start, start + TILE_WIDTH)) == TILE_WIDTH:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from evidence.encoding import time_text
 from gateway.assembly import Gateway
 from gateway.device_report import DeviceReport
+from gateway.errors import Words
 from gateway.poller import Poller
 from gateway.problems import clear_problem, problems, raise_problem
 from gateway.store import Store
@@ -14,8 +15,6 @@ from gateway.store import Store
 PREFIX = "device-"
 """Keys of these problems begin with it."""
 _MOST_NAMED = 3
-
-Words = tuple[str, str]
 
 
 class DeviceWatch:

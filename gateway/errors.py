@@ -4,10 +4,12 @@ GatewayError                  what, which one, what to do; in Chinese and Englis
 ├── MisuseError               the user's input is wrong: show it, change the input (exit 3)
 ├── RefusedError              the answer is "not so": show it, nothing was changed (exit 1)
 │   ├── ConflictError         an import contradicts what is stored
+│   ├── NoLongerKeptError     it was kept, and is older than the retention
 │   ├── IntegrityError        the store and the raw tiles do not agree
 │   └── DamagedError          the database file itself is malformed
 └── UnreachableError          could not connect or could not tell: try again (exit 2)
-    ├── StoreError            SQLite refused: locked, full, unreadable
+    ├── StoreError            SQLite refused: locked, unreadable
+    │   └── DiskFullError     the disk takes nothing more: stop taking in until it does
     └── UplinkError           the centre did not answer as agreed
 
 DeviceError                   a read failed; carries the flag and reason a reading gets
@@ -19,6 +21,9 @@ A bad *measurement* is never an exception, it is a reading with a flag.
 """
 
 from __future__ import annotations
+
+Words = tuple[str, str]
+"""One thing said in Chinese and in English."""
 
 
 class GatewayError(Exception):
@@ -48,6 +53,10 @@ class ConflictError(RefusedError):
     """An import says something else than what is already stored."""
 
 
+class NoLongerKeptError(RefusedError):
+    """What is asked for is older than the retention and was let go."""
+
+
 class IntegrityError(RefusedError):
     """The database and the files beside it do not agree."""
 
@@ -64,6 +73,10 @@ class UnreachableError(GatewayError):
 
 class StoreError(UnreachableError):
     """SQLite refused; the transaction was rolled back."""
+
+
+class DiskFullError(StoreError):
+    """The disk is full or cannot be written; what is stored stays."""
 
 
 class UplinkError(UnreachableError):

@@ -195,8 +195,9 @@ class _Copy:
 
     def _tiles(self, snapshot: sqlite3.Connection) -> Iterator[tuple[Path, str]]:
         raw = RawFolder(self._settings.raw_folder)
-        for epoch, size in snapshot.execute("SELECT epoch, size FROM tree ORDER BY epoch"):
-            for number in range(size // TILE_WIDTH):
+        trees = "SELECT t.epoch, t.size, coalesce(k.files_from, 0) FROM tree t LEFT JOIN kept k ON k.epoch = t.epoch"
+        for epoch, size, first in snapshot.execute(f"{trees} ORDER BY t.epoch"):
+            for number in range(first, size // TILE_WIDTH):
                 path = raw.path(epoch, number)
                 yield path, f"{DATA}/raw/{path.relative_to(raw.folder).as_posix()}"
 

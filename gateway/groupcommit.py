@@ -1,7 +1,7 @@
 """Collect the readings of many polls into few commits, without ever dropping one.
 
-A reading is judged when it arrives and committed within `commit_s`. If the store refuses (locked, disk full), the group
-is kept and tried again; polling goes on.
+A reading is judged when it arrives and committed within `commit_s`. If the store refuses, the group is kept and tried
+again; polling goes on until so many readings wait that no more are taken, and stops at once when the disk is full.
 """
 
 from __future__ import annotations
@@ -15,8 +15,12 @@ from evidence.reading import Reading
 from gateway.errors import StoreError
 from gateway.pipeline import Pipeline
 from gateway.reading_store import Arrival
+from gateway.room import Room
 
 RETRY_S = 1.0
+MOST_WAITING = 50_000
+"""Readings held in memory, about 50 MB; who brings more waits, and the gap is seen by check Q06."""
+_WHO = "readings"
 
 log = logging.getLogger("cunzheng.gateway")
 
@@ -24,18 +28,38 @@ log = logging.getLogger("cunzheng.gateway")
 class GroupCommit:
     """A buffer with one committing task."""
 
-    def __init__(self, pipeline: Pipeline, commit_s: float, on_reading: Callable[[Reading], None]) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        commit_s: float,
+        on_reading: Callable[[Reading], None],
+        *,
+        room: Room | None = None,
+        most: int = MOST_WAITING,
+    ) -> None:
         self._pipeline, self._commit_s, self._on_reading = pipeline, commit_s, on_reading
+        self._room, self._most = room or Room(pipeline.signer.clock), most
         self._waiting: list[Arrival] = []
-        self._wake = asyncio.Event()
+        self._wake, self._place = asyncio.Event(), asyncio.Event()
+        self._place.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many readings are not committed yet."""
+        return len(self._waiting)
 
     async def take(self, readings: Sequence[Reading]) -> None:
-        """Judge readings and put them into the next commit."""
+        """Judge readings and put them into the next commit; wait while there are too many already."""
+        while not self._place.is_set():
+            await self._place.wait()
         self._waiting += [self._pipeline.arrival(reading) for reading in readings]
+        if len(self._waiting) >= self._most:
+            self._place.clear()
         self._wake.set()
 
     async def run(self) -> None:
         """Commit until cancelled; what is left is committed by `flush`."""
+        said = ""
         while True:
             await self._wake.wait()
             await asyncio.sleep(self._commit_s)
@@ -44,8 +68,12 @@ class GroupCommit:
                 try:
                     await self.flush()
                 except StoreError as error:
-                    log.error("readings wait count=%d reason=%r", len(self._waiting), str(error))
+                    if str(error) != said:
+                        log.error("readings wait count=%d reason=%r", len(self._waiting), str(error))
+                    said = str(error)
                     await asyncio.sleep(RETRY_S)
+                else:
+                    said = ""
 
     async def flush(self) -> None:
         """Commit everything that waits.
@@ -64,9 +92,15 @@ class GroupCommit:
                     await commit
                     self._take_away(group)
                 raise
+            except StoreError as error:
+                self._room.refused(_WHO, error)
+                raise
             self._take_away(group)
 
     def _take_away(self, group: Sequence[Arrival]) -> None:
         del self._waiting[: len(group)]
+        if len(self._waiting) < self._most:
+            self._place.set()
+        self._room.accepted(_WHO)
         for arrival in group:
             self._on_reading(arrival.reading)

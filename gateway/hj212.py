@@ -1,7 +1,8 @@
 """The TCP server that data loggers forward their HJ 212 frames to. Listens; never connects, never commands.
 
-One stream per connection. A logger that sends is read as fast as the store commits and no faster; its answer goes
-out on its own connection after the commit. What a frame means is `gateway/hj212_intake.py`'s business.
+One stream per connection. A logger that sends is read as fast as the store commits and no faster, and not at all while
+the disk has no room; its answer goes out on its own connection after the commit. What a frame means is the business of
+`gateway/hj212_intake.py`.
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ from gateway.hj212_source import LoggerSource
 from gateway.pipeline import Pipeline
 from gateway.problems import clear_problem, raise_problem
 from gateway.reading_store import Arrival, insert_readings
+from gateway.recall import recall_hours, too_old
+from gateway.room import DISK_FULL, Room
 from gateway.store import Store
 
 log = logging.getLogger("cunzheng.gateway")
@@ -89,9 +91,15 @@ class LoggerIntake:
     """Turns frames into committed readings and answers."""
 
     def __init__(
-        self, pipeline: Pipeline, sources: Sequence[LoggerSource], *, on_reading: Callable[[Reading], None]
+        self,
+        pipeline: Pipeline,
+        sources: Sequence[LoggerSource],
+        *,
+        on_reading: Callable[[Reading], None],
+        room: Room | None = None,
     ) -> None:
         self._pipeline, self._on_reading = pipeline, on_reading
+        self._room = room or Room(pipeline.signer.clock)
         self._by_mn: Mapping[str, LoggerSource] = {one.site.mn: one for one in sources}
 
     @property
@@ -109,7 +117,8 @@ class LoggerIntake:
         return Arrived(item, peer, self._pipeline.signer.clock.now(), series)
 
     async def handle(self, arrived: Sequence[Arrived]) -> list[bytes]:
-        """Commit everything together; return what to answer, in order."""
+        """Commit everything together, not before there is room for it; return what to answer, in order."""
+        await self._room.opened()
         plans = [self._planned(one) for one in arrived]
         new = await self._committed(plans)
         for plan in plans:
@@ -242,12 +251,19 @@ class LoggerIntake:
 
     async def _committed(self, plans: Sequence[Poison | Upload]) -> list[Reading]:
         """Commit, as often as it takes: nothing is answered before."""
+        said = ""
         while True:
             try:
-                return await self._pipeline.writer.do(lambda store: self._commit(store, plans))
+                new = await self._pipeline.writer.do(lambda store: self._commit(store, plans))
             except StoreError as error:
-                log.error("frames wait count=%d reason=%r", len(plans), str(error))
+                self._room.refused(_PROBLEM, error)
+                if str(error) != said:
+                    log.error("frames wait count=%d reason=%r", len(plans), str(error))
+                said = str(error)
                 await asyncio.sleep(RETRY_S)
+            else:
+                self._room.accepted(_PROBLEM)
+                return new
 
     def _commit(self, store: Store, plans: Sequence[Poison | Upload]) -> list[Reading]:
         new: list[Reading] = []
@@ -260,7 +276,9 @@ class LoggerIntake:
                 continue
             self._note_gap(store, plan)
             if _is_new(store, plan):
-                arrivals = [one for one in (_settled(store, each) for each in plan.arrivals) if one is not None]
+                gone = recall_hours(store, self._pipeline.raw, {one.hour for one in plan.arrivals})
+                settled = (_settled(store, too_old(each, gone)) for each in plan.arrivals)
+                arrivals = [one for one in settled if one is not None]
                 insert_readings(store, arrivals)
                 new += [one.reading for one in arrivals]
         return new
@@ -270,7 +288,9 @@ class LoggerIntake:
         name, now = f"hj212_seen:{site.id}", time_text(plan.received)
         seen = store.get(name)
         if seen is not None and plan.received - parse_time(seen) > timedelta(seconds=GAP_INTERVALS * site.poll_s):
-            data = {"source": site.id, "from": seen, "to": now, "reason": "no frames from the data logger"}
+            is_ours = self._room.was_closed(parse_time(seen), plan.received)
+            why = DISK_FULL if is_ours else "no frames from the data logger"
+            data = {"source": site.id, "from": seen, "to": now, "reason": why}
             append_event(store, self._pipeline.signer, "gap", data)
         store.put(name, now)
 

@@ -15,11 +15,13 @@ from pathlib import Path
 from evidence.channel import Channel
 from evidence.encoding import decimal_text, sha256_hex, time_text
 from evidence.reading import Reading
-from gateway.errors import ConflictError, MisuseError
+from gateway.errors import ConflictError, MisuseError, NoLongerKeptError
 from gateway.historian import MAX_BYTES, ImportedRow, read_export
 from gateway.historian_map import TimeColumn, load_map
+from gateway.hours import hour_text
 from gateway.pipeline import Pipeline
 from gateway.reading_store import Arrival, insert_readings, values_between
+from gateway.recall import recall_hours
 from gateway.store import Store
 
 
@@ -40,6 +42,7 @@ def import_file(pipeline: Pipeline, channels: Mapping[str, Channel], path: Path,
     Raises:
         MisuseError: the file or its map is wrong; nothing was stored.
         ConflictError: a row says something else than what is stored; nothing was stored.
+        NoLongerKeptError: what is stored of an hour is older than the retention; nothing was stored.
     """
     how = load_map(map_path)
     data = _content(path)
@@ -75,6 +78,7 @@ def _new_arrivals(
     step = how.step or timedelta(0)
     first, last = time_text(min(times) - step), time_text(max(times) + step)
     names = {reading.channel for row in rows for reading in row.readings}
+    _recall(store, pipeline, rows, step, name)
     there = {channel: values_between(store, channel, first, last) for channel in names}
     taken = {channel: sorted(found) for channel, found in there.items()}
     arrivals = []
@@ -112,6 +116,21 @@ def _refuse_overlap(taken: Sequence[str], reading: Reading, step: timedelta, nam
             "未导入任何内容",
             f"{name} line {line}: the interval of {reading.channel} from {start} overlaps the stored one from"
             f" {taken[place]}; nothing was imported",
+        )
+
+
+def _recall(store: Store, pipeline: Pipeline, rows: Sequence[ImportedRow], step: timedelta, name: str) -> None:
+    """Bring back the hours of a file, and around its intervals, whose rows are in raw tiles only."""
+    zone, channels = pipeline.signer.identity.zone_info, pipeline.judge.channels
+    readings = [reading for row in rows for reading in row.readings]
+    shifts = {-step, timedelta(0), step}
+    hours = {hour_text(one.time + shift, channels[one.channel].kind, zone) for one in readings for shift in shifts}
+    gone = recall_hours(store, pipeline.raw, hours)
+    if gone:
+        raise NoLongerKeptError(
+            f"{name}: {min(gone)} 等 {len(gone)} 个小时的读数已超过保存期限，无法核对是否重复；未导入任何内容",
+            f"{name}: the readings of {len(gone)} hours from {min(gone)} on are older than the retention, so that"
+            " nobody can tell what is new; nothing was imported",
         )
 
 

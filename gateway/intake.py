@@ -22,7 +22,10 @@ from gateway.groupcommit import RETRY_S
 from gateway.mqtt import Incoming
 from gateway.pipeline import Pipeline
 from gateway.poller import to_reading
+from gateway.rawtile import RawFolder
 from gateway.reading_store import Arrival, insert_readings
+from gateway.recall import recall_hours, too_old, without_known
+from gateway.room import Room
 from gateway.site import MqttSite
 from gateway.store import Store
 
@@ -31,6 +34,7 @@ log = logging.getLogger("cunzheng.gateway")
 RAW_BYTES = 4096
 """A message up to this length is kept as it came."""
 _SESSION_KNOWN = "mqtt_session"
+_WHO = "mqtt"
 
 
 @dataclass(frozen=True)
@@ -45,9 +49,15 @@ class MqttIntake:
     """Turns batches of messages into committed readings."""
 
     def __init__(
-        self, pipeline: Pipeline, instruments: Sequence[Instrument], *, on_reading: Callable[[Reading], None]
+        self,
+        pipeline: Pipeline,
+        instruments: Sequence[Instrument],
+        *,
+        on_reading: Callable[[Reading], None],
+        room: Room | None = None,
     ) -> None:
         self._pipeline, self._on_reading = pipeline, on_reading
+        self._room = room or Room(pipeline.signer.clock)
         self._instruments = tuple(instruments)
         self._memories: dict[str, Memory | None] = {}
         """What is remembered of each device's edge node; gone with the session, as its aliases are."""
@@ -59,7 +69,8 @@ class MqttIntake:
         return tuple(sorted({one for each in self._instruments for one in filters_of(each.profile, _name(each))}))
 
     async def handle(self, batch: Sequence[Incoming]) -> None:
-        """Commit a batch: readings and poison together."""
+        """Commit a batch, readings and poison together; not before there is room for it."""
+        await self._room.opened()
         arrivals: list[Arrival] = []
         poison: list[Poison] = []
         for message in batch:
@@ -70,7 +81,7 @@ class MqttIntake:
             except Exception as error:
                 # Whatever a message does to the decoder, it must not stop the ones behind it.
                 poison.append(Poison(message, f"{type(error).__name__}: {error}"))
-        await self._committed(lambda store: _commit(store, arrivals, poison), len(batch))
+        await self._committed(lambda store: _commit(store, self._pipeline.raw, arrivals, poison), len(batch))
         for device, note in self._notes:
             log.warning("mqtt device=%s note=%r", device, note)
         self._notes.clear()
@@ -96,13 +107,18 @@ class MqttIntake:
 
     async def _committed(self, work: Callable[[Store], object], count: int) -> None:
         """Commit, as often as it takes: nothing is acknowledged before, and a store that refuses stops nobody."""
+        said = ""
         while True:
             try:
                 await self._pipeline.writer.do(work)
             except StoreError as error:
-                log.error("messages wait count=%d reason=%r", count, str(error))
+                self._room.refused(_WHO, error)
+                if str(error) != said:
+                    log.error("messages wait count=%d reason=%r", count, str(error))
+                said = str(error)
                 await asyncio.sleep(RETRY_S)
             else:
+                self._room.accepted(_WHO)
                 return
 
     def _arrivals(self, message: Incoming) -> list[Arrival]:
@@ -164,14 +180,16 @@ def _raw(message: Incoming, decoded: Decoded) -> str:
     return payload.decode("utf-8")
 
 
-def _commit(store: Store, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> int:
+def _commit(store: Store, raw: RawFolder, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> int:
     store.execute_many(
         "INSERT INTO quarantine (received, source, payload, reason) VALUES (?, ?, ?, ?)",
         ((time_text(bad.message.received), bad.message.topic, bad.message.payload, bad.reason) for bad in poison),
     )
     if arrivals:
         store.put(_SESSION_KNOWN, time_text(arrivals[-1].reading.received))
-    return insert_readings(store, arrivals)
+    hours = {one.hour for one in arrivals}
+    gone = recall_hours(store, raw, hours)
+    return insert_readings(store, [too_old(one, gone) for one in without_known(store, arrivals, hours)])
 
 
 def _name(instrument: Instrument) -> str:

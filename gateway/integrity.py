@@ -12,6 +12,7 @@ from evidence.reading import leaf_line
 from evidence.statement import parse
 from evidence.tiles import TILE_WIDTH, tile_hash
 from gateway.errors import IntegrityError
+from gateway.kept_store import kept_of
 from gateway.lang import say
 from gateway.rawtile import RawFolder
 from gateway.reading_store import sealed_readings
@@ -27,6 +28,8 @@ class CheckReport:
     readings: int = 0
     tiles: int = 0
     segments: int = 0
+    no_longer_kept: int = 0
+    """Tiles older than the retention, of which roots and salts are kept."""
     statements: int = 0
     repaired: int = 0
     faults: list[str] = field(default_factory=list)
@@ -58,20 +61,23 @@ def _check_tree(store: Store, raw: RawFolder, epoch: int, report: CheckReport, *
             'SELECT g."end", s.jws FROM segment g JOIN statement s ON s.sid = g.sid WHERE g.epoch = ?', (epoch,)
         )
     }
-    edge = RightEdge()
-    for number in range(full + (1 if size % TILE_WIDTH else 0)):
+    kept = kept_of(store, epoch)
+    edge = _edge_of_roots(store, epoch, kept.files_from)
+    report.no_longer_kept += kept.files_from
+    passed = [end for end in ends if end <= edge.size]
+    report.segments += len(passed)
+    for end in passed:  # nothing is left to recompute their roots from, except where tiles end
+        said = ends.pop(end)
+        if end % TILE_WIDTH == 0 and _edge_of_roots(store, epoch, end // TILE_WIDTH).root().hex() != said:
+            report.faults.append(_other_root(epoch, end))
+    for number in range(kept.files_from, full + (1 if size % TILE_WIDTH else 0)):
         for leaf in _leaves(store, raw, epoch, number, size, report, repair=repair):
             edge.append(leaf)
             expected = ends.pop(edge.size, None)
             if expected is not None:
                 report.segments += 1
                 if edge.root().hex() != expected:
-                    report.faults.append(
-                        say(
-                            f"第 {epoch} 期: 止于 {edge.size} 的段的根与读数不符",
-                            f"epoch {epoch}: the segment that ends at {edge.size} has another root",
-                        )
-                    )
+                    report.faults.append(_other_root(epoch, edge.size))
     report.readings += edge.size
     report.faults += [
         say(
@@ -86,6 +92,19 @@ def _check_tree(store: Store, raw: RawFolder, epoch: int, report: CheckReport, *
         report.faults.append(say(error.zh, error.en))
 
 
+def _edge_of_roots(store: Store, epoch: int, tiles: int) -> RightEdge:
+    """Build the edge of a tree of whole tiles from their roots."""
+    rows = store.rows("SELECT hash FROM tile WHERE epoch = ? AND level = 1 AND n < ? ORDER BY n", (epoch, tiles))
+    return RightEdge(tiles * TILE_WIDTH, RightEdge.of(row["hash"] for row in rows).hashes)
+
+
+def _other_root(epoch: int, end: int) -> str:
+    return say(
+        f"第 {epoch} 期: 止于 {end} 的段的根与读数不符",
+        f"epoch {epoch}: the segment that ends at {end} has another root",
+    )
+
+
 def _leaves(
     store: Store, raw: RawFolder, epoch: int, number: int, size: int, report: CheckReport, *, repair: bool
 ) -> list[bytes]:
@@ -98,16 +117,14 @@ def _leaves(
     report.tiles += 1
     from_rows = [leaf_hash(leaf_line(one.to_leaf(), row["salt"])) for one in rows]
     rows_fit = len(from_rows) == TILE_WIDTH and tile_hash(from_rows) == row["hash"]
-    if not rows_fit:
-        report.faults.append(
-            say(
-                f"第 {epoch} 期: 数据库中数据块 {number} 的行与其根不符",
-                f"epoch {epoch}: the database rows of tile {number} do not give its root",
-            )
-        )
+    is_dropped = number < kept_of(store, epoch).rows_from
+    if not rows_fit and not is_dropped:
+        report.faults.append(_other_rows(epoch, number))
     try:
         hashes = raw.read(epoch, number).leaf_hashes()
         if len(hashes) == TILE_WIDTH and tile_hash(hashes) == row["hash"]:
+            if is_dropped and not set(from_rows) <= set(hashes):
+                report.faults.append(_other_rows(epoch, number))
             return hashes
         said = say(
             f"第 {epoch} 期: 原始数据块 {number} 与其根不符", f"epoch {epoch}: raw tile {number} does not give its root"
@@ -120,6 +137,13 @@ def _leaves(
     else:
         report.faults.append(said)
     return from_rows
+
+
+def _other_rows(epoch: int, number: int) -> str:
+    return say(
+        f"第 {epoch} 期: 数据库中数据块 {number} 的行与其根不符",
+        f"epoch {epoch}: the database rows of tile {number} do not give its root",
+    )
 
 
 def _check_chain(store: Store, report: CheckReport) -> None:

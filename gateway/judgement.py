@@ -124,6 +124,11 @@ class Judge:
                 self._pending.gaps += verdict.gaps
         return verdict
 
+    def forget_times(self) -> None:
+        """Take the next readings for no gap and no jump, after a pause that has a gap event of its own."""
+        for name, watch in self._watches.items():
+            self._watches[name] = replace(watch, last=None, alive=None, why_silent="")
+
     def frame_refused(self, source: str, reason: str, now: datetime) -> None:
         """Count a frame that its parser refused (check Q01)."""
         if frame_refused(reason, self.rules) is not None:

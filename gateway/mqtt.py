@@ -11,6 +11,7 @@ import asyncio
 import logging
 import ssl
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,6 +29,10 @@ from gateway.settings import BrokerSettings
 
 KEEPALIVE_S = 30
 MAX_PAYLOAD_BYTES = 1 << 20
+MOST_WAITING = 1_000
+"""Messages held in memory, or twice `receive_maximum` where that is more; a broker that knows no such limit
+(MQTT 3.1.1), or messages of QoS 0, would fill it without end."""
+MOST_WAITING_BYTES = 32 << 20
 
 log = logging.getLogger("cunzheng.gateway")
 
@@ -43,6 +48,53 @@ class Incoming:
     mid: int
     qos: int
     connection: int
+
+
+class Places:
+    """How many messages may wait; the network thread stands still while all places are taken.
+
+    Then nothing is read from the connection. A broker that is not heard for long ends it, keeps the session, and
+    delivers again what was not acknowledged.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most, self._most_bytes = most, most_bytes
+        self._count = self._bytes = 0
+        self._is_open = True
+        self._changed = threading.Condition()
+
+    @property
+    def taken(self) -> int:
+        """How many messages wait."""
+        return self._count
+
+    def open(self) -> None:
+        """Let messages in; none waits any more."""
+        with self._changed:
+            self._is_open, self._count, self._bytes = True, 0, 0
+
+    def close(self) -> None:
+        """Let nobody wait any longer."""
+        with self._changed:
+            self._is_open = False
+            self._changed.notify_all()
+
+    def take(self, size: int) -> bool:
+        """Wait for a place for a message; False when there is none any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._is_open or self._has_place(size))
+            self._count, self._bytes = self._count + 1, self._bytes + size
+            return self._is_open
+
+    def give_back(self, messages: Sequence[Incoming]) -> None:
+        """Free the places of messages that are dealt with."""
+        with self._changed:
+            self._count -= len(messages)
+            self._bytes -= sum(len(one.payload) for one in messages)
+            self._changed.notify_all()
+
+    def _has_place(self, size: int) -> bool:
+        return self._count < self._most and (not self._count or self._bytes + size <= self._most_bytes)
 
 
 Handler = Callable[[Sequence[Incoming]], Awaitable[None]]
@@ -64,6 +116,7 @@ class MqttSession:
         self._settings, self._topics, self._clock = settings, tuple(topics), clock
         self._client = self._new_client(client_id)
         self._queue: asyncio.Queue[Incoming | bool] = asyncio.Queue()
+        self.places = Places(max(MOST_WAITING, 2 * settings.receive_maximum), MOST_WAITING_BYTES)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection = 0
         self.error: str | None = None
@@ -74,6 +127,7 @@ class MqttSession:
         self._loop = asyncio.get_running_loop()
         self._connect()
         self._client.loop_start()
+        self.places.open()
         try:
             while True:
                 await self._hand_over(await self._queue.get(), handler, on_session)
@@ -109,12 +163,14 @@ class MqttSession:
 
     async def _commit(self, batch: Sequence[Incoming], handler: Handler) -> None:
         await handler(batch)
+        self.places.give_back(batch)
         for message in batch:
             # After a reconnect the broker delivers again; an old id may by then name another message.
             if message.connection == self._connection:
                 self._client.ack(message.mid, message.qos)
 
     def _stop(self) -> None:
+        self.places.close()
         self._client.disconnect()
         self._client.loop_stop()
 
@@ -152,6 +208,8 @@ class MqttSession:
         except UnicodeDecodeError:
             topic = "(not UTF-8)"
         payload = bytes(message.payload)[: MAX_PAYLOAD_BYTES + 1]
+        if not self.places.take(len(payload)):
+            return  # at the end; not acknowledged, so the broker delivers again
         self._put(
             Incoming(
                 topic, payload, bool(message.retain), self._clock.now(), message.mid, message.qos, self._connection

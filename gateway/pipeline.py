@@ -30,6 +30,7 @@ from gateway.problems import clear_problem, raise_problem
 from gateway.quality_store import add_counts, keep_calibration, keep_mark
 from gateway.rawtile import RawFolder
 from gateway.reading_store import Arrival, insert_readings
+from gateway.recall import recall_hours
 from gateway.sealer import Sealed, batches, due_hours, seal_hours
 from gateway.segment_notes import notes_of
 from gateway.start_check import Repair, check_start, repairs_json
@@ -163,6 +164,7 @@ class Pipeline:
 
     def _seal(self, batch: list[str]) -> Sealed:
         def seal(store: Store) -> Sealed:
+            recall_hours(store, self.raw, batch)
             for hour in batch:
                 derive_hour(store, self.judge.derived, hour, self.signer.clock.now())
             sealed = seal_hours(store, self.signer, self.raw, batch, notes_of(store, self.judge))

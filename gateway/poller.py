@@ -25,6 +25,7 @@ from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceErro
 from gateway.line import LineAddress, Manners
 from gateway.modbus import ModbusLine
 from gateway.request_list import RequestList
+from gateway.room import Room
 from gateway.settings import PollSettings
 from gateway.site import DeviceSite
 
@@ -151,11 +152,15 @@ class Poller:
         pause = max(rhythm, min(doubled, self._settings.backoff_max_s))
         return pause * (0.75 + 0.5 * self._jitter.random())
 
-    async def run(self, sink: Sink, gate: asyncio.Semaphore) -> None:
-        """Poll for ever."""
+    async def run(self, sink: Sink, gate: asyncio.Semaphore, room: Room | None = None) -> None:
+        """Poll for ever, except while there is no room for readings."""
         loop = asyncio.get_running_loop()
         await self._clock.sleep(self._phase_s)
         while True:
+            if room is not None and not room.is_open:
+                await room.opened()
+                await self._clock.sleep(self._until_next_beat(self.site.poll_s))
+                continue
             # Who waits for an answer that does not come, or for a turn on a line, must not keep others from asking.
             is_free = self.state.failures or self.endpoint.is_shared
             passing: AbstractAsyncContextManager[None] = nullcontext() if is_free else gate

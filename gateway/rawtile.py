@@ -11,7 +11,7 @@ import gzip
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,11 +20,12 @@ from evidence.errors import EvidenceError
 from evidence.merkle import leaf_hash
 from evidence.reading import leaf_line, parse_leaf_members
 from gateway.durable import make_folder, sync_folder
-from gateway.errors import IntegrityError, StoreError
+from gateway.errors import DiskFullError, IntegrityError
 
 FORMAT = 1
 SUFFIX = ".json.gz"
 _COMPRESSION = 6
+_TILES_A_FOLDER = 1_000
 
 
 class RawReading(NamedTuple):
@@ -107,7 +108,8 @@ class RawFolder:
 
     def path(self, epoch: int, number: int) -> Path:
         """Name the file of a tile, a thousand tiles to a sub-folder."""
-        return self.folder / str(epoch) / f"{number // 1000:06d}" / f"{number % 1000:03d}{SUFFIX}"
+        folder = self.folder / str(epoch) / f"{number // _TILES_A_FOLDER:06d}"
+        return folder / f"{number % _TILES_A_FOLDER:03d}{SUFFIX}"
 
     def epochs(self) -> list[int]:
         """Return the epochs that have a folder."""
@@ -119,13 +121,13 @@ class RawFolder:
         """Go through the tiles on disk by epoch and number."""
         for epoch in self.epochs():
             for path in sorted((self.folder / str(epoch)).glob(f"[0-9]*/[0-9]*{SUFFIX}")):
-                yield epoch, int(path.parent.name) * 1000 + int(path.name.removesuffix(SUFFIX))
+                yield epoch, int(path.parent.name) * _TILES_A_FOLDER + int(path.name.removesuffix(SUFFIX))
 
     def write(self, tile: RawTile) -> None:
         """Write a tile so that after a power cut it is there whole or not at all; after `settle` it is there.
 
         Raises:
-            StoreError: the disk refused.
+            DiskFullError: the disk refused.
         """
         path = self.path(tile.epoch, tile.number)
         self._unsettled.add(path.parent)
@@ -163,12 +165,28 @@ class RawFolder:
             raise IntegrityError(f"{path} 是另一个数据块", f"{path} holds another tile")
         return tile
 
+    def drop_before(self, epoch: int, number: int) -> int:
+        """Remove the tiles before one, also those that an earlier removal left behind; return how many they were."""
+        removed = 0
+        for path in sorted((self.folder / str(epoch)).glob("[0-9]*")):
+            first = int(path.name) * _TILES_A_FOLDER
+            if first >= number:
+                break
+            for file in path.glob("[0-9]*.json.gz"):
+                if first + int(file.name[:3]) < number:
+                    file.unlink(missing_ok=True)
+                    removed += 1
+            if first + _TILES_A_FOLDER <= number:
+                with suppress(OSError):
+                    path.rmdir()
+        return removed
+
 
 def write_file(path: Path, data: bytes) -> None:
     """Write a raw tile or a content of the centre so that it is there whole or not at all.
 
     Raises:
-        StoreError: the disk refused.
+        DiskFullError: the disk refused.
     """
     with _refusal_of(path):
         make_folder(path.parent)
@@ -181,7 +199,7 @@ def _refusal_of(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StoreError(
+        raise DiskFullError(
             f"无法写入 {path}: {error.strerror}；请检查磁盘",
             f"cannot write {path}: {error.strerror}; check the disk",
         ) from error
@@ -191,10 +209,15 @@ def _write_durably(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(handle, view) :]
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-    temporary.replace(path)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(handle, view) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        temporary.replace(path)
+    except OSError:
+        with suppress(OSError):  # half a file on a full disk would only be in the way
+            temporary.unlink()
+        raise

@@ -39,6 +39,17 @@ def m_quality(db: Database) -> None:
             db.execute(statement)
 
 
+@migrations()
+def m_kept(db: Database) -> None:
+    """Say from which tile on rows and raw files are kept, and since when each receipt is here."""
+    db.execute(
+        "CREATE TABLE kept (epoch INTEGER PRIMARY KEY, rows_from INTEGER NOT NULL, files_from INTEGER NOT NULL) STRICT"
+    )
+    db.execute("ALTER TABLE receipt ADD COLUMN stored TEXT")
+    db.execute("CREATE INDEX hj212_frame_received ON hj212_frame (received)")
+    db.execute("CREATE INDEX quarantine_received ON quarantine (received)")
+
+
 _M001 = """
 CREATE TABLE identity (
     name TEXT PRIMARY KEY,

@@ -1,7 +1,8 @@
 """Run the gateway: poll, listen, seal, sync, until told to stop.
 
 One event loop; the writer has its own thread, and the blocking talk with the centre another. A failure in one task
-never stops another: devices and centre back off by themselves, a store that refuses is tried again.
+never stops another: devices and centre back off by themselves, a store that refuses is tried again, and a full disk
+pauses the intake until there is room.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import shutil
 import signal
 from collections.abc import Awaitable, Callable, Iterable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +23,8 @@ from gateway.chain import append_event, outbox_depth
 from gateway.clock_watch import ClockWatch
 from gateway.damage import PageCheck
 from gateway.device_watch import DeviceWatch
-from gateway.errors import DamagedError, GatewayError
+from gateway.disk_watch import DiskWatch, gap_reason
+from gateway.errors import DamagedError, DiskFullError, GatewayError, StoreError
 from gateway.groupcommit import GroupCommit
 from gateway.hj212 import LoggerListener
 from gateway.hj212_intake import LoggerIntake
@@ -32,17 +34,24 @@ from gateway.mqtt import MqttSession
 from gateway.poller import lines_of, pollers_of
 from gateway.problems import clear_problem, raise_problem
 from gateway.reading_store import latest_time
+from gateway.retention import Retention
+from gateway.room import Room
 from gateway.store import Store
 
 SEAL_CHECK_S = 5.0
 CLOCK_CHECK_S = 5.0
 HEALTH_CHECK_S = 60.0
+DISK_CHECK_S = 5.0
+RETENTION_CHECK_S = 600.0
 BROKER_CHECK_S = 1.0
 DEVICE_CHECK_S = 5.0
 PAGE_CHECK_S = 86_400.0
 BROKER_PROBLEM = "mqtt"
 PAGES_PROBLEM = "database"
 FIRST_PAUSE_S = 1.0
+START_RETRY_S = 5.0
+LEAST_PAUSE = timedelta(minutes=1)
+"""A shorter pause of the intake leaves no gap where nothing is polled: broker and loggers keep what they have."""
 CANCEL_AGAIN_S = 5.0
 """How long a task may take to end before it is cancelled once more."""
 
@@ -57,9 +66,12 @@ class Service:
         self._pipeline, self._clock = gateway.pipeline, gateway.clock
         self._clock_watch = ClockWatch(gateway.pipeline, gateway.clock)
         self._live = LiveBoard(gateway.catalogue.live)
-        self._group = GroupCommit(gateway.pipeline, gateway.settings.poll.commit_s, self._live.note)
+        self.room = Room(gateway.clock)
+        self._group = GroupCommit(gateway.pipeline, gateway.settings.poll.commit_s, self._live.note, room=self.room)
         self._lines = lines_of(gateway.catalogue.modbus, gateway.settings.poll.timeout_s)
         self.pollers = pollers_of(gateway.catalogue.modbus, self._lines, self._clock, gateway.settings.poll)
+        rhythms = [timedelta(seconds=poller.site.poll_s) for poller in self.pollers]
+        self.disk = DiskWatch(gateway, self.room, min(rhythms, default=LEAST_PAUSE))
         self._random = random.Random()
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
@@ -69,7 +81,8 @@ class Service:
         stop = stop or asyncio.Event()
         for name in signals:
             loop.add_signal_handler(name, stop.set)
-        await self._gateway.writer.do(self._started)
+        if not await self._begin(stop):
+            return
         tasks = [asyncio.create_task(work, name=name) for name, work in self._work()]
         ended = asyncio.create_task(stop.wait())
         log.info("gateway runs gw=%s devices=%d", self._pipeline.signer.identity.gw, len(self.pollers))
@@ -81,7 +94,7 @@ class Service:
             await end_tasks((ended, *tasks))
             for line in self._lines.values():
                 line.close()
-            await self._group.flush()
+            await self._flush()
             for name in signals:
                 loop.remove_signal_handler(name)
             log.info("gateway stopped gw=%s", self._pipeline.signer.identity.gw)
@@ -93,42 +106,58 @@ class Service:
             ("seal", self._forever("seal", SEAL_CHECK_S, self._seal)),
             ("clock", self._forever("clock", CLOCK_CHECK_S, self._clock_watch.look)),
             ("health", self._forever("health", HEALTH_CHECK_S, self._health)),
+            ("disk", self._forever("disk", DISK_CHECK_S, self.disk.look)),
+            ("retention", self._forever("retention", RETENTION_CHECK_S, self._let_go)),
             ("sync", self._sync()),
             ("live", self._post_live()),
         ]
         work.append(
             ("devices", self._forever("devices", DEVICE_CHECK_S, DeviceWatch(self.pollers, self._gateway).look))
         )
-        work += [(f"poll-{poller.site.id}", poller.run(self._group.take, gate)) for poller in self.pollers]
+        work += [(f"poll-{poller.site.id}", poller.run(self._group.take, gate, self.room)) for poller in self.pollers]
         if self._gateway.settings.start.check == "background":
             work.append(("pages", self._forever("pages", PAGE_CHECK_S, self._check_pages)))
         broker = self._gateway.settings.mqtt
         if broker is not None and self._gateway.catalogue.mqtt:
-            intake = MqttIntake(self._pipeline, self._gateway.catalogue.mqtt, on_reading=self._live.note)
+            intake = MqttIntake(
+                self._pipeline, self._gateway.catalogue.mqtt, on_reading=self._live.note, room=self.room
+            )
             client_id = broker.client_id or f"cunzheng-{self._pipeline.signer.identity.gw}"
             session = MqttSession(broker, client_id, intake.topics, self._clock)
             work.append(("mqtt", session.run(intake.handle, intake.session)))
             work.append(("broker", self._forever("broker", BROKER_CHECK_S, BrokerWatch(session, self._gateway).look)))
         loggers = self._gateway.settings.hj212
         if loggers is not None and self._gateway.catalogue.loggers:
-            frames = LoggerIntake(self._pipeline, self._gateway.catalogue.loggers, on_reading=self._live.note)
+            frames = LoggerIntake(
+                self._pipeline, self._gateway.catalogue.loggers, on_reading=self._live.note, room=self.room
+            )
             work.append(("hj212", LoggerListener(loggers, frames).run()))
         return work
 
     # -- tasks --------------------------------------------------------------------------------------------
 
     async def _forever(self, name: str, every_s: float, step: Callable[[], Awaitable[None]]) -> None:
+        said = ""
         while True:
             try:
                 await step()
             except DamagedError:
                 raise
-            except (GatewayError, EvidenceError) as error:
-                log.error("%s failed reason=%r", name, str(error))
+            except (GatewayError, EvidenceError, OSError) as error:
+                if str(error) != said:
+                    log.error("%s failed reason=%r", name, str(error))
+                said = str(error)
+            else:
+                said = ""
             await asyncio.sleep(every_s)
 
     async def _seal(self) -> None:
-        await self._pipeline.seal_due_async(timedelta(seconds=self._gateway.settings.seal.grace_s))
+        try:
+            await self._pipeline.seal_due_async(timedelta(seconds=self._gateway.settings.seal.grace_s))
+        except StoreError as error:
+            self.room.refused("seal", error)
+            raise
+        self.room.accepted("seal")
 
     async def _sync(self) -> None:
         settings = self._gateway.settings.centre
@@ -164,15 +193,10 @@ class Service:
 
     async def _health(self) -> None:
         settings = self._gateway.settings
-        free_mb = shutil.disk_usage(settings.data).free // (1 << 20)
 
         def note(store: Store) -> None:
             self._clock_watch.note(store)
             now, depth = time_text(self._clock.now()), outbox_depth(store)
-            if free_mb < settings.limits.disk_free_mb:
-                raise_problem(store, "disk", f"磁盘仅剩 {free_mb} MiB", f"only {free_mb} MiB of disk are left", now)
-            else:
-                clear_problem(store, "disk")
             if depth > settings.limits.outbox:
                 raise_problem(store, "outbox", f"{depth} 条声明待上传", f"{depth} statements wait for the centre", now)
             else:
@@ -200,18 +224,46 @@ class Service:
 
         await self._gateway.writer.do(note)
 
-    # -- start --------------------------------------------------------------------------------------------
+    async def _let_go(self) -> None:
+        await asyncio.to_thread(Retention(self._pipeline, self._gateway.settings.retention).run)
+
+    # -- start and end ------------------------------------------------------------------------------------
+
+    async def _begin(self, stop: asyncio.Event) -> bool:
+        """Write down the start, as soon as the disk takes it; False when told to stop before."""
+        while not stop.is_set():
+            try:
+                await self._gateway.writer.do(self._started)
+            except DiskFullError as error:
+                self.room.refused("start", error)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), START_RETRY_S)
+            else:
+                self.room.accepted("start")
+                return True
+        return False
+
+    async def _flush(self) -> None:
+        """Commit what waits; what the disk does not take at the end is lost, and the next start says since when."""
+        try:
+            await self._group.flush()
+        except StoreError as error:
+            log.error("readings lost count=%d reason=%r", self._group.waiting, str(error))
 
     def _started(self, store: Store) -> None:
         """Say that the gateway started, and since when it has no readings."""
         clear_problem(store, BROKER_PROBLEM)
         self._clock_watch.started(store)
         signer, now = self._pipeline.signer, self._clock.now()
-        append_event(store, signer, "restart", {"reason": "start", "rules": self._pipeline.judge.rules_record()})
+        said: dict[str, Any] = {"reason": "start", "rules": self._pipeline.judge.rules_record()}
+        retention = self._gateway.settings.retention
+        if retention.is_short:
+            said["retention"] = {"years": retention.years, "reason": retention.reason}
+        append_event(store, signer, "restart", said)
         seen = latest_time(store)
         rhythm = max((poller.site.poll_s for poller in self.pollers), default=60.0)
         if seen is not None and _is_gap(parse_time(seen), now, timedelta(seconds=3 * rhythm)):
-            data = {"source": "gateway", "from": seen, "to": time_text(now), "reason": "not running"}
+            data = {"source": "gateway", "from": seen, "to": time_text(now), "reason": gap_reason(store)}
             append_event(store, signer, "gap", data)
 
 

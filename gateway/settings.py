@@ -9,9 +9,12 @@ from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.toml_model import Section, read_toml
+
+LEAST_YEARS = 5
+"""How long raw readings are kept at least."""
 
 
 class CentreSettings(Section):
@@ -110,10 +113,37 @@ class ClockSettings(Section):
 
 
 class LimitSettings(Section):
-    """Alarm limits; nothing is ever dropped because of them."""
+    """Limits that raise an alarm, and two that stop the intake; nothing is ever dropped because of them."""
 
     disk_free_mb: int = Field(500, ge=0)
+    """An alarm when less is free."""
+    disk_reserve_mb: int = Field(100, ge=0)
+    """When less is free nothing more is taken in; sealing and the talk with the centre use the rest."""
+    budget_mb: int | None = Field(None, ge=1)
+    """The most that the data folder may take, with an alarm at 90 percent; absent means the whole disk."""
     outbox: int = Field(10_000, ge=1)
+
+
+class RetentionSettings(Section):
+    """How long what was read is kept; statements, receipts and the tree's hashes are kept for ever."""
+
+    years: int = Field(LEAST_YEARS, ge=1, le=100)
+    """Raw readings of a signed month go after so many years."""
+    reason: str = Field("", max_length=200)
+    """Why less than five years are enough here; without it less is refused."""
+    rows_days: int = Field(35, ge=1, le=36_500)
+    """After so many days the readings of full tiles stay in the raw files only; the database stays small."""
+
+    @property
+    def is_short(self) -> bool:
+        """Whether less is kept than usual, for a reason."""
+        return self.years < LEAST_YEARS
+
+    @model_validator(mode="after")
+    def _short_retention_has_a_reason(self) -> RetentionSettings:
+        if self.is_short and not self.reason.strip():
+            raise ValueError(f"raw readings are kept {LEAST_YEARS} years at least; say in retention.reason why not")
+        return self
 
 
 class Settings(Section):
@@ -130,6 +160,7 @@ class Settings(Section):
     limits: LimitSettings = LimitSettings()
     start: StartSettings = StartSettings()
     clock: ClockSettings = ClockSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     @property
     def database(self) -> Path:

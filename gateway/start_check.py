@@ -17,6 +17,7 @@ from evidence.merkle import HASH_BYTES, RightEdge
 from evidence.statement import Statement, parse
 from evidence.tiles import TILE_WIDTH, tile_hash
 from gateway.errors import IntegrityError
+from gateway.kept_store import kept_of
 from gateway.rawtile import RawFolder
 from gateway.store import Row, Store
 from gateway.tile_repair import read_tile
@@ -195,7 +196,8 @@ def _root_from_below(
 def _repair_tiles(store: Store, raw: RawFolder, epoch: int) -> list[Repair]:
     """Look at the newest raw tiles, and build again what is missing or half written."""
     full = int(store.value("SELECT size FROM tree WHERE epoch = ?", (epoch,)) or 0) // TILE_WIDTH
-    count = sum(read_tile(store, raw, epoch, number)[1] for number in range(max(0, full - NEWEST_TILES), full))
+    first = max(full - NEWEST_TILES, kept_of(store, epoch).files_from)
+    count = sum(read_tile(store, raw, epoch, number)[1] for number in range(first, full))
     said = Repair("raw tiles", count, f"{count} 个原始数据块已重建", f"{count} raw tiles were built again")
     return [said] if count else []
 

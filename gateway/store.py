@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from sqlite_utils import Database
 
 from gateway.durable import make_folder
-from gateway.errors import DamagedError, GatewayError, StoreError
+from gateway.errors import DamagedError, DiskFullError, GatewayError, StoreError
 from gateway.schema import APPLICATION_ID, migrations
 
 BUSY_TIMEOUT_S = 30.0
@@ -105,7 +105,8 @@ class Store:
             try:
                 yield
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk makes SQLite roll back by itself
+                    self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -172,7 +173,7 @@ def _store_error(error: sqlite3.Error) -> GatewayError:
             "数据库被另一进程占用；稍后重试", "the database is locked by another process; try again shortly"
         )
     if "full" in said or "disk I/O" in said:
-        return StoreError(
+        return DiskFullError(
             f"磁盘已满或故障（{said}）；请腾出空间", f"the disk is full or failing ({said}); free some space"
         )
     return StoreError(f"数据库错误: {said}", f"database error: {said}")

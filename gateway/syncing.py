@@ -23,7 +23,7 @@ from evidence.trust import Trust
 from evidence.verify_statement import verify_logged, verify_statement
 from gateway import chain
 from gateway.answers import answer_want
-from gateway.errors import GatewayError, IntegrityError, RefusedError, UplinkError
+from gateway.errors import GatewayError, IntegrityError, NoLongerKeptError, RefusedError, UplinkError
 from gateway.logwatch import Anchor, LogHistoryError, RemoteTiles, verified_head
 from gateway.month import sign_declared_months
 from gateway.pipeline import Pipeline
@@ -45,7 +45,7 @@ from gateway.store import Store
 from gateway.trust_store import fetch_trust, keep_trust, known_trust
 from gateway.uplink import RefusedByCentreError, Uplink
 from sync.errors import MessageError
-from sync.messages import ItemResult, Pull, PulledItem, PullResult, PushResult, TileRefusal, TileWanted
+from sync.messages import NO_LONGER_KEPT, ItemResult, Pull, PulledItem, PullResult, PushResult, TileRefusal, TileWanted
 from sync.sender import Limits, Outcome, Pending, Send, Sender
 
 log = logging.getLogger("cunzheng.gateway")
@@ -205,7 +205,7 @@ class Syncing:
     def _keep(self, store: Store, outcome: Outcome, result: PushResult) -> None:
         now = time_text(self._signer.clock.now())
         for done in outcome.acknowledged:
-            chain.store_receipt(store, done.sid, Receipt.from_text(done.receipt).index, done.receipt)
+            chain.store_receipt(store, done.sid, Receipt.from_text(done.receipt).index, done.receipt, now)
         standing = [refusal for refusal in outcome.refused if not self._given_up(store, refusal)]
         for refusal in standing:
             chain.mark(store, refusal.sid, "queued", _said(refusal))
@@ -310,6 +310,10 @@ class Syncing:
     def _answer(self, want: TileWanted) -> bool:
         try:
             answer = self._writer.call(lambda store: answer_want(store, self._pipeline.raw, want))
+        except NoLongerKeptError as error:
+            log.info("tile no longer kept epoch=%d tile=%d", want.epoch, want.tile)
+            self._refuse(want, error.zh, error.en, code=NO_LONGER_KEPT)
+            return False
         except IntegrityError as error:
             self._raise(f"tile:{want.epoch}:{want.tile}", error.zh, error.en)
             self._refuse(want, error.zh, error.en)
@@ -328,9 +332,9 @@ class Syncing:
         self._writer.call(lambda store: clear_problem(store, f"tile:{want.epoch}:{want.tile}"))
         return True
 
-    def _refuse(self, want: TileWanted, zh: str, en: str) -> None:
+    def _refuse(self, want: TileWanted, zh: str, en: str, *, code: str = Code.CHALLENGE_FAIL.value) -> None:
         """Tell the centre that a tile cannot be shown, so that whoever asked does not wait for it."""
-        refusal = TileRefusal(want.id, want.epoch, want.tile, Code.CHALLENGE_FAIL.value, zh, en)
+        refusal = TileRefusal(want.id, want.epoch, want.tile, code, zh, en)
         try:
             self._uplink.post(TILES, refusal.to_json())
         except RefusedByCentreError as error:

@@ -1,6 +1,7 @@
 """The store-and-forward protocol without sockets: messages, sender, receiver."""
 
 from sync.errors import MessageError as MessageError
+from sync.messages import NO_LONGER_KEPT as NO_LONGER_KEPT
 from sync.messages import ContentRef as ContentRef
 from sync.messages import ItemResult as ItemResult
 from sync.messages import Live as Live

@@ -17,6 +17,8 @@ MAX_ITEMS = 1000
 MAX_SAMPLES = 5000
 MAX_PATH = 64
 TILE_LEAVES = 256
+NO_LONGER_KEPT = "NO_LONGER_KEPT"
+"""What a refusal says of a tile that is older than the gateway's retention; no fault, so no code of verification."""
 
 
 class Status(StrEnum):
@@ -313,7 +315,10 @@ class TileAnswer:
 
 @dataclass(frozen=True)
 class TileRefusal:
-    """The gateway cannot show a tile that was asked for: a code of verification, and why in two languages."""
+    """The gateway cannot show a tile that was asked for: a code, and why in two languages.
+
+    The code is one of verification, or `NO_LONGER_KEPT`.
+    """
 
     id: str
     epoch: int

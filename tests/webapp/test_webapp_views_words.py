@@ -120,6 +120,7 @@ REASONS_OF_GATEWAYS = (
     "timeout",
     "answer-mismatch",
     "exception-06",
+    "older than the retention; logger says D",
     "Q03 time lies in the future",
     "Q04 impossible time",
     "Q15 above 99.5",

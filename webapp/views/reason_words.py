@@ -78,6 +78,7 @@ REASONS: tuple[tuple[str, LazyString], ...] = (
     ("missing", _("the message lacks this value")),
     ("null", _("the message has no value here")),
     ("type", _("the value is of the wrong type")),
+    ("older than the retention", _("older than what the gateway keeps; nobody can tell whether it came before")),
     ("retained", _("an old message that the broker had kept")),
     ("device-quality", _("the device itself marks the value as doubtful")),
     ("clock", _("the device clock shows no possible time")),
