@@ -45,7 +45,9 @@ def measure(name: str, count: int, work: Callable[[], object]) -> Rate:
 
 def show(title: str, ours: Rate, peer: Rate, target: str) -> None:
     """Print two rates and the ratio, beside what was aimed at."""
-    print(f"\n{title}\n  {ours.line()}\n  {peer.line()}\n  ratio {ours.per_s / peer.per_s:.2f}   (target: {target})")
+    by_time, by_cpu = ours.per_s / peer.per_s, peer.cpu_us / ours.cpu_us
+    print(f"\n{title}\n  {ours.line()}\n  {peer.line()}")
+    print(f"  ratio {by_time:.2f} by the clock, {by_cpu:.2f} by processor time   (target: {target})", flush=True)
 
 
 def peak_mib() -> float:

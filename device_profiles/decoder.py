@@ -42,7 +42,12 @@ def decode(
     cycle = _Cycle(profile, words, fired)
     later = None if after is None else _Cycle(profile, after, fired)
     result: dict[str, Decoded] = {}
+    unjudged = profile.unjudged_points
     for name in profile.points if points is None else points:
+        quick = unjudged.get(name)
+        if quick is not None and (read := quick.decoded(words, fired, cycle.raws)) is not None:
+            result[name] = read
+            continue
         decoded = cycle.get(name)
         if decoded is None:
             if points is None:

@@ -90,6 +90,11 @@ class Profile:
         return {name: one for name, one in found.items() if one is not None}
 
     @cached_property
+    def unjudged_points(self) -> Mapping[str, PlainPoint]:
+        """The plain points of which no state of the device says anything."""
+        return {name: one for name, one in self.plain_points.items() if name not in self._quality_by_point}
+
+    @cached_property
     def _quality_by_point(self) -> Mapping[str, tuple[QualityRules, ...]]:
         named = {name for group in self.quality for name in group.applies_to}
         return {name: tuple(group for group in self.quality if name in group.applies_to) for name in named}

@@ -41,7 +41,6 @@ ORDERS = SHORT_ORDERS + LONG_ORDERS
 _SURE_DIGITS = 6
 _LEAST_NORMAL = 2.0**-126
 """The smallest float32 that has all its digits (IEEE 754)."""
-_PLAIN = re.compile(r"-?[0-9]+(?:\.[0-9]*[1-9])?\Z", re.ASCII)
 _HEX_WORDS = re.compile(r"[0-9A-Fa-f]{4}(?: ?[0-9A-Fa-f]{4})*\Z", re.ASCII)
 
 
@@ -131,7 +130,7 @@ def _shortest(kind: str, data: bytes) -> Decimal:
         text = f"{value:.{digits}g}"
         try:
             if struct.pack(form, float(text)) == data:
-                return Decimal(text) if _PLAIN.match(text) else plain(Decimal(text))
+                return plain(Decimal(text)) if "e" in text else Decimal(text)
         except OverflowError:
             continue
     return plain(Decimal(f"{value:.{most}g}"))

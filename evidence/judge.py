@@ -108,6 +108,20 @@ class Watch:
     calibrated: Calibrated = _NEVER_CALIBRATED
     identity: Instant | None = None
 
+    def with_total(self, total: TotalWatch | None) -> "Watch":
+        """Return the same with another total; every reading of a total does this, and `replace` is slow."""
+        return Watch(
+            self.recent,
+            self.newest,
+            self.last,
+            self.alive,
+            self.why_silent,
+            self.same,
+            total,
+            self.calibrated,
+            self.identity,
+        )
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -188,7 +202,9 @@ def _counted(verdict: Verdict, basis: Basis, circumstances: Circumstances) -> Ve
     if gap is not None:
         gaps = (*gaps, gap)
     if total is not watch.total:
-        watch = replace(watch, total=total)
+        watch = watch.with_total(total)
+    if reading is before and gap is None:
+        return Verdict(watch, reading, findings, gaps)
     if reading.reason != before.reason:
         detail = reading.reason.removesuffix(before.reason).removesuffix("; ").removeprefix("Q31 ")
         findings = (*findings, Finding("Q31", rules.rule("Q31").severity, detail))

@@ -52,7 +52,7 @@ def judge_total(
         said = "" if step.kind is StepKind.NORMAL else f"Q31 {step.kind}"
         gap, told = _told(watch, here, reading, step.kind, rules) if step.kind is StepKind.RESET else (None, watch.told)
         new = TotalWatch(Baseline(step.floor, here.time), told=told)
-        return new, replace(reading, reason=_joined(reading.reason, said)), gap
+        return new, replace(reading, reason=_joined(reading.reason, said)) if said else reading, gap
     if watch.suspect is not None and here.time > watch.suspect.time:
         again = judge_step(watch.suspect.value, here.value, here.time - watch.suspect.time, rule)
         if again.kind is StepKind.NORMAL:

@@ -6,6 +6,7 @@ and an exit code; they are shown by the command's front end.
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import sys
@@ -110,6 +111,8 @@ def run(config: Path, verbose: bool) -> None:
             raise damaged(settings, put_aside(settings, RealClock().now()))
         try:
             with open_gateway(settings) as opened:
+                # What is loaded by now stays for good: the collector need not walk through it again and again.
+                gc.freeze()
                 uvloop.run(Service(opened).run())
         except DamagedError as error:
             if not settings.database.exists() or not is_malformed(settings.database):

@@ -5,7 +5,8 @@ The rule itself is evidence's (`evidence.segment`): counters belong to (from, to
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from evidence.channel import ChannelKind
@@ -19,4 +20,10 @@ _TICK = timedelta(milliseconds=1)
 
 def hour_text(time: datetime, kind: ChannelKind, zone: ZoneInfo) -> str:
     """Name the hour a reading belongs to by its start."""
-    return time_text(hour_of(time - _TICK if kind is ChannelKind.TOTAL else time, zone))
+    # Only UTC is remembered, as in `time_text`; the readings of one answer share their time.
+    return _hour_text(time if time.tzinfo is UTC else time.astimezone(UTC), kind is ChannelKind.TOTAL, zone)
+
+
+@lru_cache(maxsize=4096)
+def _hour_text(utc: datetime, is_total: bool, zone: ZoneInfo) -> str:
+    return time_text(hour_of(utc - _TICK if is_total else utc, zone))

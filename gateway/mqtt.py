@@ -12,6 +12,7 @@ import logging
 import ssl
 import sys
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -115,8 +116,11 @@ class MqttSession:
         self.name = f"{settings.host}:{settings.port}"
         self._settings, self._topics, self._clock = settings, tuple(topics), clock
         self._client = self._new_client(client_id)
-        self._queue: asyncio.Queue[Incoming | bool] = asyncio.Queue()
         self.places = Places(max(MOST_WAITING, 2 * settings.receive_maximum), MOST_WAITING_BYTES)
+        self._inbox: deque[Incoming | bool] = deque()
+        self._came = asyncio.Event()
+        self._is_told = False
+        """Whether the loop knows that something came: it is woken for many messages once."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._connection = 0
         self.error: str | None = None
@@ -130,7 +134,11 @@ class MqttSession:
         self.places.open()
         try:
             while True:
-                await self._hand_over(await self._queue.get(), handler, on_session)
+                await self._came.wait()
+                self._came.clear()
+                self._is_told = False  # before the inbox is emptied: what comes from now on tells again
+                while self._inbox:
+                    await self._hand_over(self._inbox.popleft(), handler, on_session)
         finally:
             # The network thread may take a moment to end; the loop must not wait for it.
             await asyncio.shield(self._loop.run_in_executor(None, self._stop))
@@ -152,8 +160,8 @@ class MqttSession:
             await on_session(first)
             return
         batch = [first]
-        while len(batch) < self._settings.receive_maximum and not self._queue.empty():
-            following = self._queue.get_nowait()
+        while len(batch) < self._settings.receive_maximum and self._inbox:
+            following = self._inbox.popleft()
             if isinstance(following, bool):
                 await self._commit(batch, handler)
                 await on_session(following)
@@ -218,9 +226,13 @@ class MqttSession:
 
     def _put(self, item: Incoming | bool) -> None:
         loop = self._loop
-        if loop is not None and not loop.is_closed():
+        if loop is None or loop.is_closed():
+            return
+        self._inbox.append(item)
+        if not self._is_told:
+            self._is_told = True
             try:
-                loop.call_soon_threadsafe(self._queue.put_nowait, item)
+                loop.call_soon_threadsafe(self._came.set)
             except RuntimeError:
                 # The loop closed in between: not acknowledged, so the broker delivers again.
                 return

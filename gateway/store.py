@@ -20,6 +20,8 @@ from gateway.errors import DamagedError, DiskFullError, GatewayError, StoreError
 from gateway.schema import APPLICATION_ID, migrations
 
 BUSY_TIMEOUT_S = 30.0
+CACHE_KIB = 16_384
+"""Holds the index pages that a thousand channels write to in turn."""
 MINIMUM_SQLITE = (3, 38, 0)
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
@@ -83,6 +85,7 @@ class Store:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
         if empty:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self.database = Database(connection)
