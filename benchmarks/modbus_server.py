@@ -18,9 +18,16 @@ import uvloop
 
 SLOWLY = 0.01
 """By how much a value moves from one request to the next: less than a meter's largest rate allows."""
+HOSTS = 20
+"""Loopback addresses it answers at, so that each device has a line of its own."""
 _HEADER = struct.Struct(">HHHBBHH")
 _HEAD = struct.Struct(">HHHBBB")
 _REQUEST_BYTES = 12
+
+
+def host_of(number: int) -> str:
+    """Name the address of one device."""
+    return f"127.0.0.{1 + number % HOSTS}"
 
 
 class _Meter(asyncio.Protocol):
@@ -53,8 +60,11 @@ class _Meter(asyncio.Protocol):
 
 def _serve(pipe: Connection) -> None:
     async def run() -> None:
-        server = await asyncio.get_running_loop().create_server(_Meter, "127.0.0.1", 0)
-        pipe.send(server.sockets[0].getsockname()[1])
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(_Meter, host_of(0), 0)
+        port = server.sockets[0].getsockname()[1]
+        await loop.create_server(_Meter, [host_of(number) for number in range(1, HOSTS)], port)
+        pipe.send(port)
         await server.serve_forever()
 
     uvloop.run(run())

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+
+from modbus_server import host_of
 
 from device_profiles import hex_text
 from device_profiles.words import number_bytes, to_words
 from evidence.keys import SigningKey
 from evidence.note import ED25519_NOTE, NoteKey
+from evidence.registry import Registry
+from evidence.trust import Trust
 from gateway.assembly import judge_of
 from gateway.catalogue import Catalogue, load_catalogue
 from gateway.chain import Signer
@@ -25,6 +29,7 @@ from gateway.identity import Identity, adopt, write_key
 from gateway.pipeline import Pipeline
 from gateway.rawtile import RawFolder
 from gateway.store import Store
+from gateway.trust_store import keep_trust
 from gateway.writer import Writer
 
 SEED = bytes(range(32))
@@ -53,8 +58,11 @@ class Bench:
 
 def identity() -> Identity:
     key = SigningKey.from_seed(SEED)
-    log = NoteKey("log.example/evidence", ED25519_NOTE, key.public.raw)
-    return Identity("GW-1", "P-1", "Asia/Shanghai", 1, key.kid, log.name, log.text)
+    return Identity("GW-1", "P-1", "Asia/Shanghai", 1, key.kid, _log().name, _log().text)
+
+
+def _log() -> NoteKey:
+    return NoteKey("log.example/evidence", ED25519_NOTE, SigningKey.from_seed(SEED).public.raw)
 
 
 @contextmanager
@@ -81,6 +89,8 @@ def enrolled(folder: Path, site: str) -> Path:
     store = Store(data / "gateway.db")
     with store.transaction():
         adopt(store, identity())
+        now = datetime.now(UTC)
+        keep_trust(store, Trust(_log(), Registry(), 1, now, now + timedelta(days=1)))
     store.close()
     (folder / "site.toml").write_text(site, "utf-8")
     settings = folder / "gateway.toml"
@@ -91,7 +101,7 @@ def enrolled(folder: Path, site: str) -> Path:
 def sdm630_site(port: int, devices: int) -> str:
     """Describe so many SDM630."""
     return "".join(
-        _device(f"em{number}", "eastron-sdm630", port, SDM630, 'parameters = { max_power_kw = "1000000000" }')
+        _device(number, f"em{number}", "eastron-sdm630", port, SDM630, 'parameters = { max_power_kw = "1000000000" }')
         for number in range(devices)
     )
 
@@ -101,11 +111,11 @@ def fifty_site(folder: Path, port: int, devices: int) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"v{number:02d}" for number in range(FIFTY)]
     (folder / "fifty.yaml").write_text(_profile(names), "utf-8")
-    return "".join(_device(f"d{number}", "fifty.yaml", port, names, "") for number in range(devices))
+    return "".join(_device(number, f"d{number}", "fifty.yaml", port, names, "") for number in range(devices))
 
 
-def _device(name: str, profile: str, port: int, points: tuple[str, ...] | list[str], more: str) -> str:
-    head = f'[[device]]\nid = "{name}"\nprofile = "{profile}"\nhost = "127.0.0.1"\nport = {port}\nunit = 1\n'
+def _device(number: int, name: str, profile: str, port: int, points: tuple[str, ...] | list[str], more: str) -> str:
+    head = f'[[device]]\nid = "{name}"\nprofile = "{profile}"\nhost = "{host_of(number)}"\nport = {port}\nunit = 1\n'
     channels = "".join(f'[[channel]]\nid = "{name}.{one}"\ndevice = "{name}"\npoint = "{one}"\n' for one in points)
     return f'{head}serial = "1"\npoll_s = 1\n{more}\n{channels}'
 

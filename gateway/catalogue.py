@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
+from functools import lru_cache
 from pathlib import Path
 
 import device_profiles
@@ -179,7 +180,8 @@ def _instrument(
 def _profile(path: Path, name: str) -> Profile:
     try:
         if name.endswith((".yaml", ".yml")):
-            return device_profiles.load(path.resolve().parent / name)
+            file = path.resolve().parent / name
+            return _profile_file(file, file.stat().st_mtime_ns)
         return device_profiles.shipped()[name]
     except ProfileError as error:
         fault = error.faults[0]
@@ -192,6 +194,12 @@ def _profile(path: Path, name: str) -> Profile:
             f"没有设备描述 {name!r}；自带的有: {there}",
             f"there is no profile {name!r}; shipped are: {there}",
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _profile_file(file: Path, _written_ns: int) -> Profile:
+    """Read a profile once, however many devices of the site are described by it."""
+    return device_profiles.load(file)
 
 
 def _parameters(
