@@ -36,7 +36,7 @@ faults:  ## the fault tests, longer: ROUNDS=200
 	@setup/setup.sh test
 	@CUNZHENG_FAULT_ROUNDS=$${ROUNDS:-50} $(BIN)/python -m pytest -m faults --timeout 3600 $(ARGS)
 
-bench:  ## the measurements in benchmarks/
+bench:  ## the measurements in benchmarks/, about three minutes; see docs/benchmarks.md
 	@setup/setup.sh test
 	@shopt -s nullglob; for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS); done
 

@@ -142,7 +142,7 @@ def _peer(name: str, ask: Callable[[], Coroutine[Any, Any, None]], values: int, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long each shape of device is polled")
+    parser.add_argument("--seconds", type=float, default=4.0, help="how long each shape of device is polled")
     seconds = parser.parse_args().seconds
     with tempfile.TemporaryDirectory() as temporary, modbus_server() as port:
         place = Path(temporary)

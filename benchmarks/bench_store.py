@@ -136,7 +136,7 @@ def proof_ms(bench: Bench) -> tuple[list[float], list[float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--readings", type=int, default=240_000)
+    parser.add_argument("--readings", type=int, default=120_000)
     minutes = max(2880, parser.parse_args().readings // CHANNELS)
     tenth = max(600, minutes // 10)
     with tempfile.TemporaryDirectory() as temporary:

@@ -23,6 +23,8 @@ _INSERT_MANY, _INSERT = (
     for count in (_ROWS_AT_ONCE, 1)
 )
 
+NEXT_OPEN_HOUR = "SELECT hour FROM reading WHERE leaf IS NULL AND hour > ? ORDER BY hour LIMIT 1"
+
 
 @dataclass(frozen=True)
 class Arrival:
@@ -93,10 +95,14 @@ def insert_readings(store: Store, arrivals: Iterable[Arrival]) -> int:
     return int(store.value("SELECT count(*) FROM reading WHERE seq > ?", (before,)))
 
 
-def open_hours(store: Store) -> list[tuple[str, int]]:
-    """Return hours that have readings without a leaf, oldest first, with their number."""
-    rows = store.rows("SELECT hour, count(*) AS n FROM reading WHERE leaf IS NULL GROUP BY hour ORDER BY hour")
-    return [(row["hour"], row["n"]) for row in rows]
+def open_hours(store: Store) -> list[str]:
+    """Return the hours that have readings without a leaf, oldest first: a look at each hour, not at each reading."""
+    found: list[str] = []
+    hour = ""
+    while (row := store.row(NEXT_OPEN_HOUR, (hour,))) is not None:
+        hour = str(row["hour"])
+        found.append(hour)
+    return found
 
 
 def open_readings(store: Store, hour: str) -> list[StoredReading]:

@@ -41,7 +41,7 @@ class Sealed:
 
 def due_hours(store: Store, now: datetime, grace: timedelta) -> list[str]:
     """Return the hours with open readings that may be sealed, oldest first."""
-    return [hour for hour, _ in open_hours(store) if parse_time(hour) + HOUR + grace <= now]
+    return [hour for hour in open_hours(store) if parse_time(hour) + HOUR + grace <= now]
 
 
 def seal_hours(

@@ -11,6 +11,7 @@ from conftest import START, Plant
 
 from evidence.reading import Flag, Reading
 from evidence.statement import MAX_BYTES
+from gateway import reading_store
 from gateway.chain import own_statements
 from gateway.hours import HOUR
 from gateway.problems import problems
@@ -54,6 +55,26 @@ def test_problem_of_an_hour_is_over_when_it_is_sealed(plant: Plant) -> None:
     plant.writer.call(lambda store: store.execute("UPDATE reading SET value = '21'"))
     assert seal(plant, START + HOUR) == 1
     assert (plant.writer.call(problems), plant.writer.call(open_hours)) == ([], [])
+
+
+def test_open_hours_are_those_not_sealed_and_found_without_reading_their_readings(plant: Plant) -> None:
+    for hour in (3, 0, 0, 1):
+        store(plant, hour, Decimal(20 + hour))
+    seal(plant, START + HOUR)
+    assert [hour[11:13] for hour in plant.writer.call(open_hours)] == ["01", "03"]
+    (step,) = plant.writer.call(lambda store: store.rows(f"EXPLAIN QUERY PLAN {reading_store.NEXT_OPEN_HOUR}", ("",)))
+    assert "SEARCH reading USING INDEX reading_open" in step["detail"]
+
+
+def test_leaves_of_scattered_rows_are_written_down_as_those_of_rows_in_a_row(plant: Plant) -> None:
+    for hour in (0, 1, 0, 0, 1, 0):
+        store(plant, hour, Decimal(20 + hour))
+    seal(plant, START + 2 * HOUR)
+    rows = plant.writer.call(lambda store: store.rows("SELECT hour, seq, leaf FROM reading ORDER BY leaf"))
+    assert [(row["hour"][11:13], row["leaf"]) for row in rows] == [
+        *(("00", leaf) for leaf in range(4)), *(("01", leaf) for leaf in (4, 5))
+    ]  # fmt: skip
+    assert [row["seq"] for row in rows] == [1, 3, 4, 6, 2, 5]
 
 
 def test_hour_of_many_long_channels_becomes_several_statements(make_plant: Callable[..., Plant]) -> None:
