@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -51,6 +51,13 @@ def of_owner(session: Session, owner_id: str) -> list[RegistryKey]:
     """List the approved keys of an owner, newest first."""
     query = select(RegistryKey).where(RegistryKey.owner_id == owner_id, RegistryKey.from_index.is_not(None))
     return list(session.scalars(query.order_by(RegistryKey.from_index.desc())))
+
+
+def newest_change(session: Session) -> tuple[int, int]:
+    """Get the numbers of the entries that last approved and last ended a key; whole, they date the registry."""
+    query = select(func.max(RegistryKey.from_index), func.max(RegistryKey.until_index))
+    approved, ended = session.execute(query).one()
+    return (approved or 0, -1 if ended is None else ended)
 
 
 def registry(session: Session) -> Registry:

@@ -187,6 +187,12 @@ def newest_index(session: Session, plant: str, period: str, kinds: Sequence[str]
     return -1 if newest is None else newest
 
 
+def newest_of_plant(session: Session, plant: str) -> int:
+    """Get the number of the newest entry about a plant; -1 when there is none."""
+    newest = session.scalar(select(func.max(LogEntry.idx)).where(LogEntry.plant == plant))
+    return -1 if newest is None else newest
+
+
 def add_checkpoint(session: Session, size: int, root: bytes, text: str, at: datetime) -> None:
     """Keep a signed checkpoint."""
     session.add(CheckpointRow(size=size, root=root.hex(), text=text, signed_at=at))

@@ -95,6 +95,11 @@ def answers_of(session: Session, gw: str, epoch: int, first: int, last: int) -> 
     return [row for row in _said_of(session, gw, epoch, first, last) if row.size]
 
 
+def answer_count(session: Session, plant: str) -> int:
+    """Count what a plant's gateways answered for their tiles."""
+    return session.scalar(select(func.count()).select_from(TileAnswer).where(TileAnswer.plant == plant)) or 0
+
+
 def refusals_of(session: Session, gw: str, epoch: int, first: int, last: int) -> list[TileAnswer]:
     """List the tiles in a range that the gateway said it cannot show; such a row has size 0 and no lines."""
     return [row for row in _said_of(session, gw, epoch, first, last) if not row.size]

@@ -71,7 +71,7 @@ class Person:
         """Decide on the month at this person's level."""
         here = f"/plants/{plant}/months/{period}/review"
         said = {"decision": decision, "note": note}
-        return self._sign(self._get(here), here, members=said, fields=said)
+        return self._sign(self._get(f"{here}?now=1"), here, members=said, fields=said)
 
     def ask_readings(self, plant: str, period: str, hour: str, channel: str) -> None:
         """Ask the gateway for the raw readings of an hour (its start as UTC text)."""

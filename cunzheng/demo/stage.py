@@ -224,7 +224,7 @@ class Stage:
         here = f"/plants/{stage_plant.PLANT}/months/{period}"
 
         def seen() -> bool | None:
-            page = person.download(f"{here}/review").decode("utf-8")
+            page = person.download(f"{here}/review?now=1").decode("utf-8")
             return "data-payload" in page or None
 
         _wait(seen, f"month {period}")

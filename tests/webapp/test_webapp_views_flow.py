@@ -16,6 +16,7 @@ from flask.testing import FlaskClient
 from sqlalchemy import func, select
 from werkzeug.test import TestResponse
 
+from accounting.recompute import verify_recomputed
 from evidence.encoding import jcs, strict_json, time_text
 from evidence.statement import sign
 from sync import PushItem, Status
@@ -25,11 +26,14 @@ from webapp.center import Center
 from webapp.charts import Point, line_chart
 from webapp.models import Content, Draft
 from webapp.submission import submit
+from webapp.views import review, verifying
 from webapp.views.deadline import due_day, due_words
 from webapp.views.slices import ROWS, Slice
 
 PLANT = f"/plants/{world.PLANT}"
 MONTH = f"{PLANT}/months/{world.PERIOD}"
+VERIFIED = f"{MONTH}/review?now=1"
+"""The review page with the verifier's report; without `now` the report may be fetched after the page."""
 
 
 class Month:
@@ -145,7 +149,7 @@ def test_a_return_without_a_note_is_not_taken(tmp_path: Path) -> None:
     month = Month(tmp_path)
     month.declare()
     client = month.client("city")
-    page = client.get(f"{MONTH}/review").text
+    page = client.get(VERIFIED).text
     token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)
     assert token is not None
     assert not re.search(r'name="decision"[^>]*checked', page)
@@ -158,7 +162,7 @@ def test_a_return_without_a_note_is_not_taken(tmp_path: Path) -> None:
 def test_the_review_page_says_what_only_waits_for_approval(tmp_path: Path) -> None:
     month = Month(tmp_path)
     month.declare()
-    page = month.client("city").get(f"{MONTH}/review").text
+    page = month.client("city").get(VERIFIED).text
     assert "consistent; approvals outstanding" in page
     assert "incomplete" in page  # scrap and steel were not captured: no total is shown as if it were whole
     assert "&#39;scrap&#39; was not captured" in page
@@ -166,6 +170,57 @@ def test_the_review_page_says_what_only_waits_for_approval(tmp_path: Path) -> No
     report = re.search(r"<pre data-report>([^<]+)</pre>", page)
     assert report is not None
     assert json.loads(unescape(report[1]))["verdict"] == "INDETERMINATE"
+
+
+def test_the_review_page_comes_before_the_verification_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    client = month.client("city")
+    runs: list[str] = []
+    monkeypatch.setattr(
+        verifying, "verify_recomputed", lambda *given: (runs.append("run"), verify_recomputed(*given))[1]
+    )
+    monkeypatch.setattr(review, "can_fetch_parts", lambda: True)
+    early = client.get(f"{MONTH}/review").text
+    assert runs == []
+    assert "verifying …" in early
+    assert f'hx-get="{VERIFIED}"' in early
+    assert f'<a href="{VERIFIED}">' in early  # without JavaScript
+    assert "data-payload" not in early
+    assert "data-payload" in client.get(VERIFIED).text
+    for path in (VERIFIED, f"{MONTH}/review"):
+        assert "data-payload" in client.get(path).text
+    assert runs == ["run"]
+    month.person("city")  # a new key changes whose signatures count
+    assert "data-payload" in client.get(VERIFIED).text
+    assert runs == ["run", "run"]
+
+
+def test_without_htmx_the_review_page_comes_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    monkeypatch.setattr(review, "can_fetch_parts", lambda: False)
+    assert "data-payload" in month.client("city").get(f"{MONTH}/review").text
+
+
+def test_an_approval_that_is_being_decided_is_no_warning(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    month.declare()
+    page = month.client("city").get(VERIFIED).text
+    assert '<span class="tag ">NOT_APPROVED</span>' in page
+    assert "That is what you are deciding on now." in page
+    assert '<details><summary>Technical detail</summary><p lang="en">no approval at city level' in page
+
+
+def test_who_has_no_key_cannot_press_the_sign_button(tmp_path: Path) -> None:
+    month = Month(tmp_path)
+    page = month.client("li.na").get(f"{MONTH}/declare").text
+    assert page.count("You have no valid signing key yet") == 1
+    assert "data-locked" in page
+    month.person("li.na")
+    page = month.client("li.na").get(f"{MONTH}/declare").text
+    assert "You have no valid signing key yet" not in page
+    assert "data-locked" not in page
 
 
 def contents(center: Center) -> int:
@@ -190,7 +245,7 @@ def test_looking_at_a_review_stores_nothing_and_deciding_keeps_the_report(tmp_pa
     client = month.client("city")
     month.person("city")
     before = contents(month.center)
-    page = [client.get(f"{MONTH}/review").text for _ in range(3)][-1]
+    page = [client.get(VERIFIED).text for _ in range(3)][-1]
     assert contents(month.center) == before
     month.app.config["WTF_CSRF_ENABLED"] = False
     assert decide(month, page, verified="forged").status_code == 422
@@ -211,7 +266,7 @@ def test_a_body_that_does_not_follow_from_its_statements_is_found_for_the_review
         row.body_sha256 = sha256
         row.subjects = [{**draft.subjects[0], "size": len(data), "sha256": sha256}, *draft.subjects[1:]]
     month.declare()
-    page = month.client("city").get(f"{MONTH}/review").text
+    page = month.client("city").get(VERIFIED).text
     assert "AGGREGATE_MISMATCH" in page
     assert "does not follow from the statements" in page
 

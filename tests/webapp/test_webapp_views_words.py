@@ -13,6 +13,7 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+import evidence
 import webapp
 from device_profiles.quality import Reason
 from evidence.errors import Code
@@ -86,6 +87,18 @@ def test_catalogues_compile_beside_the_source_or_elsewhere(tmp_path: Path) -> No
 )
 def test_every_code_has_a_word(table: dict[str, object], codes: set[str]) -> None:
     assert codes <= set(table)
+
+
+def test_every_count_of_the_verifier_has_words() -> None:
+    """Counts are written as `counts["…"]`; a new one needs words on the review page."""
+    package = Path(evidence.__file__).parent
+    counted = {
+        name
+        for path in package.glob("verify*.py")
+        for name in re.findall(r'counts\["(\w+)"\]', path.read_text(encoding="utf-8"))
+    }
+    assert "hours" in counted
+    assert counted <= set(formats.COUNTS)
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ COUNTS: Mapping[str, LazyString] = {
     "reviews": _("Reviews checked"),
     "declares": _("Declarations checked"),
     "readings": _("Readings checked"),
+    "hours": _("Hours computed again from all their readings"),
     "tiles": _("Raw tiles checked"),
 }
 PAYLOAD_ORDER = (

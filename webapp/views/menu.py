@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from flask import Flask, request, url_for
+from flask import Flask, current_app, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
@@ -63,6 +63,11 @@ def _entries() -> Iterator[tuple[str, str]]:
         yield _("Review queue"), url_for("review.queue")
     yield _("Plants"), url_for("plants.index")
     yield _("My signing key"), url_for("keys.mine")
+
+
+def can_fetch_parts() -> bool:
+    """Tell whether pages carry htmx, and so may leave a slow part to be fetched after them."""
+    return _htmx(Path(current_app.static_folder or "")) is not None
 
 
 def _htmx(static: Path) -> str | None:

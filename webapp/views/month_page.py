@@ -143,6 +143,11 @@ def body_of(db: Session, view: MonthView) -> tuple[Mapping[str, Any] | None, str
     return (None, "") if data is None else (strict_json(data), digest)
 
 
+def items_by_id(body: Mapping[str, Any] | None) -> dict[str, Mapping[str, Any]]:
+    """Return a body's items by their ids, so that pages can name them."""
+    return {item["id"]: item for item in (body or {}).get("items", [])}
+
+
 def body_digest(view: MonthView) -> str:
     """Return the digest of that body."""
     if view.submitted is not None:

@@ -17,7 +17,7 @@ from webapp.views import composing
 from webapp.views.access import account, plant_of, requires
 from webapp.views.bundle_names import bundle_name
 from webapp.views.language import pick
-from webapp.views.month_page import MonthView, body_of, load, month_end, month_page
+from webapp.views.month_page import MonthView, body_of, items_by_id, load, month_end, month_page
 
 blueprint = Blueprint("months", __name__)
 
@@ -34,7 +34,7 @@ def show(plant: str, period: str) -> ResponseReturnValue:
             "months/show.html",
             plant=row,
             body=body,
-            items_by_id={item["id"]: item for item in (body or {}).get("items", [])},
+            items_by_id=items_by_id(body),
             subject_names={
                 result["subject"]: pick(result["name"]["zh"], result["name"]["en"])
                 for result in (body or {}).get("results", [])

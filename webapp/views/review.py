@@ -21,7 +21,8 @@ from webapp.month_rules import STATUSES
 from webapp.views import verifying
 from webapp.views.access import account, plant_of, requires
 from webapp.views.deadline import due_day, due_words, is_month
-from webapp.views.month_page import MonthView, body_of, review_level
+from webapp.views.menu import can_fetch_parts
+from webapp.views.month_page import MonthView, body_of, items_by_id, review_level
 from webapp.views.month_words import is_settled, turn_of
 from webapp.views.months import month_view
 from webapp.views.signing_box import signing_box
@@ -92,7 +93,9 @@ def decide(plant: str, period: str) -> ResponseReturnValue:
             if not isinstance(answer, str):
                 return answer
             refused = answer
-    report = verifying.verify_month(center, plant, period, _secret())
+    report = None
+    if refused or "now" in request.args or not can_fetch_parts() or verifying.is_at_hand(center, plant, period):
+        report = verifying.month_report(center, plant, period, _secret())
     with center.database.reading() as db:
         return _page(db, view, report, refused), 422 if refused else 200
 
@@ -135,11 +138,14 @@ def _expected(view: MonthView) -> dict[str, Any]:
     }
 
 
-def _page(db: Session, view: MonthView, report: verifying.MonthReport, refused: str | None) -> str:
+def _page(db: Session, view: MonthView, report: verifying.MonthReport | None, refused: str | None) -> str:
+    """Show the page; without a report yet it says so, fetches it and then lets the person decide."""
     checkpoint = store_log.last_checkpoint(db)
     origin = current_center().log.origin
     anchor = None if checkpoint is None else {"origin": origin, "size": checkpoint.size, "root": checkpoint.root}
-    payload = {**_expected(view), "decision": "", "report": report.sha256, "note": "", "anchor": anchor}
+    payload = {**_expected(view), "decision": "", "report": "", "note": "", "anchor": anchor}
+    if report is not None:
+        payload["report"] = report.sha256
     body, _digest = body_of(db, view)
     return render_template(
         "review/decide.html",
@@ -147,5 +153,6 @@ def _page(db: Session, view: MonthView, report: verifying.MonthReport, refused: 
         period=view.period,
         report=report,
         body=body,
+        items_by_id=items_by_id(body),
         **signing_box(db, payload, refused),
     )

@@ -17,7 +17,7 @@ from webapp.center import current_center
 from webapp.views import composing
 from webapp.views.access import account, plant_of, requires
 from webapp.views.blocking_words import advice_of
-from webapp.views.month_page import MonthView, body_of
+from webapp.views.month_page import MonthView, body_of, items_by_id
 from webapp.views.months import month_view
 from webapp.views.signing_box import signing_box
 from webapp.views.submitting import submit_page
@@ -93,6 +93,7 @@ def _page(db: Session, view: MonthView, payload: Mapping[str, Any], refused: str
         plant=view.plant,
         period=view.period,
         body=body,
+        items_by_id=items_by_id(body),
         blocking=[(issue, advice_of(issue)) for issue in blocking_issues(body or {})],
         reason=before.payload.get("reason", "") if payload["role"] != TECHNICIAN and before is not None else "",
         **signing_box(db, payload, refused),

@@ -1,19 +1,30 @@
-"""Runs the verifier on a month's bundle for the reviewer; what it found is sealed into the page, not stored."""
+"""Runs the verifier on a month's bundle for the reviewer; what it found is sealed into the page, not stored.
+
+Verifying takes a second or two, and a reviewer comes back to the page: the last reports are remembered by
+everything they follow from, so one is made anew as soon as the log says something else of the plant or of a key.
+"""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from flask import current_app
+from sqlalchemy.orm import Session
 
 from accounting.recompute import verify_recomputed
 from evidence.bundle import read_bundle
 from evidence.encoding import jcs, sha256_hex
 from evidence.errors import Code
-from webapp import export, reports
+from webapp import export, reports, store_keys, store_log, store_readings
 from webapp.center import Center
+from webapp.remembered import Remembered
 from webapp.trust_file import trust_of
+
+ROOM = 200
+"""Reports a process remembers; one is a few kilobytes."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +44,37 @@ class MonthReport:
         return bool(self.findings) and all(finding["code"] == Code.NOT_APPROVED for finding in self.findings)
 
 
-def verify_month(center: Center, plant: str, period: str, secret: str | bytes) -> MonthReport:
+def month_report(center: Center, plant: str, period: str, secret: str | bytes) -> MonthReport:
+    """Return what the verifier says of a month now; remembered while nothing it follows from has changed."""
+    return _reports().get(_key(center, plant, period), lambda: _verify(center, plant, period, secret))
+
+
+def is_at_hand(center: Center, plant: str, period: str) -> bool:
+    """Whether this process has verified the month as it stands now."""
+    return _key(center, plant, period) in _reports()
+
+
+def _reports() -> Remembered[MonthReport]:
+    found = current_app.extensions.setdefault("month_reports", Remembered[MonthReport](ROOM))
+    assert isinstance(found, Remembered)
+    return found
+
+
+def _key(center: Center, plant: str, period: str) -> Hashable:
+    with center.database.reading() as db:
+        return plant, period, *_standing(db, plant)
+
+
+def _standing(db: Session, plant: str) -> tuple[Hashable, ...]:
+    """What a report follows from: the plant's statements, the registry, and the raw readings that are here."""
+    return (
+        store_log.newest_of_plant(db, plant),
+        *store_keys.newest_change(db),
+        store_readings.answer_count(db, plant),
+    )
+
+
+def _verify(center: Center, plant: str, period: str, secret: str | bytes) -> MonthReport:
     """Verify what an inspector would be given now, and recompute its body."""
     bundle = read_bundle(io.BytesIO(export.month_bundle(center, plant, period) or b""))
     with center.database.reading() as db:

@@ -45,6 +45,8 @@ async function signAndSend(form, words) {
 }
 
 function prepare(form) {
+  if ("ready" in form.dataset) return;
+  form.dataset.ready = "yes";
   const words = JSON.parse(form.dataset.words);
   const preview = form.querySelector("[data-preview]");
   const button = form.querySelector("[data-sign-button]");
@@ -66,14 +68,25 @@ function prepare(form) {
       if (!form.dataset.signed) button.disabled = false;
     }
   });
-  if (!isAvailable()) say(form, words.insecure, "bad");
-  else find(document.body.dataset.account).then((entry) => {
-    if (!entry) say(form, words.nokey, "warn");
-    else if (form.dataset.kid && form.dataset.kid !== entry.kid) say(form, words.otherkey, "warn");
-  });
-  button.disabled = false;
   show();
+  if ("locked" in form.dataset) return; // the page says why; the button stays shut
+  unlock(form, words, button);
+}
+
+/* The button opens when this browser holds the registered key; else one warning says what to do. */
+async function unlock(form, words, button) {
+  if (!isAvailable()) return say(form, words.insecure, "bad");
+  try {
+    const entry = await find(document.body.dataset.account);
+    if (!entry) return say(form, words.nokey, "warn");
+    if (form.dataset.kid && form.dataset.kid !== entry.kid) return say(form, words.otherkey, "warn");
+    button.disabled = false;
+  } catch (error) {
+    say(form, `${words.failed} ${explain(form, error)}`, "bad");
+  }
 }
 
 globalThis.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 document.querySelectorAll("form[data-sign]").forEach(prepare);
+/* A form that came after the page: the review's, once the verification is done. */
+document.body.addEventListener("htmx:load", (event) => event.detail.elt.querySelectorAll("form[data-sign]").forEach(prepare));
