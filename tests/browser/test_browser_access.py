@@ -34,6 +34,7 @@ PATHS = {
         "/nowhere",
     ],
     "city": ["/review?show=all", MONTH],
+    "admin": ["/people"],
 }
 
 CHECK = (Path(__file__).parent / "access_check.js").read_text(encoding="utf-8")
@@ -97,7 +98,7 @@ def test_reading_works_without_javascript(browser: Browser, base: str) -> None:
             assert answer.status == 200
         page.goto(f"{base}{MONTH}/hours/{HOUR}/ELEC.IMPORT?gw={world.GW}")
         page.locator("#readings form button").click()
-        assert "raw tiles asked for" in page.locator("#readings").inner_text()
+        assert "raw readings were asked for" in page.locator("#readings").inner_text()
         page.goto(f"{base}{MONTH}/declare")
         assert "Signing needs JavaScript" in page.locator("main").inner_text()
     finally:

@@ -24,9 +24,16 @@ async function fetchNonce() {
   return (await answer.json()).nonce;
 }
 
+/** Return the key of this browser, unless it was registered and has ended: such a key is never taken again. */
+async function usable() {
+  const entry = await find(account);
+  return entry && !JSON.parse(form.dataset.ended).includes(entry.kid) ? entry : undefined;
+}
+
 async function enrol() {
   const nonce = await fetchNonce();
-  const entry = (await find(account)) ?? (await make(account));
+  const held = await usable();
+  const entry = held ?? (await make(account));
   const payload = { v: 1, kind: "key", plant: form.dataset.plant, t: now(), op: "enrol", kid: entry.kid, jwk: entry.jwk, nonce };
   const { jws } = await sign(payload, entry);
   form.elements.statement.value = jws;
@@ -38,7 +45,7 @@ async function show() {
     button.disabled = true;
     return say(words.insecure, "bad");
   }
-  const entry = await find(account);
+  const entry = await usable();
   const here = document.querySelector("[data-here]");
   const registered = form.dataset.kid;
   if (!entry) here.textContent = registered ? words.elsewhere : words.none;
@@ -46,7 +53,10 @@ async function show() {
     here.textContent = groups(entry.kid);
     here.classList.add("fingerprint");
     if (entry.kid === registered) form.querySelectorAll("[data-offer]").forEach((part) => { part.hidden = true; });
-    else if (registered) say(words.differs, "warn");
+    else {
+      button.textContent = words.register;
+      if (registered) say(words.differs, "warn");
+    }
   }
   button.disabled = false;
 }
