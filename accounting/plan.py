@@ -90,6 +90,13 @@ class PlanItem(Closed):
     carbon: LedgerRef | None = None
 
 
+class PlanChannel(Closed):
+    """A name for a channel that feeds no item, so that pages can say what it measures."""
+
+    id: ChannelId
+    name: Name
+
+
 class CemsPlan(Closed):
     """How missing hours of the stack measurement are filled: a rule set, and the potentials that it may ask for.
 
@@ -124,6 +131,7 @@ class Plan(Closed):
     parameters: Id
     subjects: Annotated[list[PlanSubject], Field(min_length=1)]
     items: Annotated[list[PlanItem], Field(min_length=1)]
+    channels: Annotated[list[PlanChannel], Field(default_factory=list)]
     cems: CemsPlan | None = None
     """A cross-check; nothing of the month's accounting follows from it."""
 

@@ -14,12 +14,21 @@ from itertools import pairwise
 
 from markupsafe import Markup, escape
 
+from webapp.numerals import grouped
+
 WIDTH, HEIGHT = 420, 170
 LEFT, RIGHT, TOP, BOTTOM = 62, 20, 12, 24
 LABEL_WIDTH = 7.0
 """Width of a digit of an axis label; long labels push the axis to the right."""
 TICKS_Y = 4
 TICK_HOURS = 6
+TICK_MINUTES = (
+    (timedelta(hours=2), 15),
+    (timedelta(hours=4), 30),
+    (timedelta(hours=8), 60),
+    (timedelta(hours=12), 120),
+)
+"""Minutes between the marks at the foot of a short time; a longer one has one every six hours."""
 TICK_DAYS = 5
 LAST_TICK = 30
 """A 31st stands too near to the first of the next month."""
@@ -54,13 +63,24 @@ class _Scale:
         return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share
 
 
-def line_chart(points: Sequence[Point], *, start: datetime, end: datetime, zone: tzinfo, label: str) -> Markup:
-    """Return the chart as SVG; ``label`` is what a screen reader says in its place."""
+def line_chart(
+    points: Sequence[Point],
+    *,
+    start: datetime,
+    end: datetime,
+    zone: tzinfo,
+    label: str,
+    pause: timedelta = timedelta(seconds=1),
+) -> Markup:
+    """Return the chart as SVG.
+
+    ``label`` is what a screen reader says in its place; a shorter ``pause`` is never a gap, however often values come.
+    """
     shown = sorted((point for point in points if start <= point.time <= end), key=lambda point: point.time)
     scale = _scale(shown, start, end)
     parts = [_grid(scale, zone)]
     accepted = [point for point in shown if point.accepted]
-    for run in (_thin(run, scale) for run in _runs(accepted)):
+    for run in (_thin(run, scale) for run in _runs(accepted, pause)):
         if len(run) == 1:
             parts.append(
                 f'<circle class="dot" cx="{scale.x(run[0].time):.1f}" cy="{scale.y(run[0].value):.1f}" r="1.8"/>'
@@ -98,7 +118,7 @@ def _nice_step(raw: Decimal) -> Decimal:
     return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= raw)
 
 
-def _runs(points: Sequence[Point]) -> list[list[Point]]:
+def _runs(points: Sequence[Point], pause: timedelta) -> list[list[Point]]:
     """Split the line where data are missing."""
     if not points:
         return []
@@ -106,7 +126,7 @@ def _runs(points: Sequence[Point]) -> list[list[Point]]:
     usual = pauses[len(pauses) // 2] if pauses else timedelta(0)
     runs = [[points[0]]]
     for earlier, later in pairwise(points):
-        if later.time - earlier.time > max(usual * GAP_INTERVALS, timedelta(seconds=1)):
+        if later.time - earlier.time > max(usual * GAP_INTERVALS, pause):
             runs.append([])
         runs[-1].append(later)
     return runs
@@ -152,15 +172,18 @@ def _grid(scale: _Scale, zone: tzinfo) -> str:
 
 def _ticks(scale: _Scale, zone: tzinfo) -> Iterator[tuple[datetime, str]]:
     local = scale.start.astimezone(zone).replace(minute=0, second=0, microsecond=0)
-    is_long = scale.end - scale.start > LONG
+    span = scale.end - scale.start
+    is_long = span > LONG
+    every = next((minutes for upto, minutes in TICK_MINUTES if span <= upto), TICK_HOURS * 60)
     while local <= scale.end:
-        is_day = is_long and local.hour == 0 and local.day < LAST_TICK and (local.day - 1) % TICK_DAYS == 0
-        if local >= scale.start and (is_day or (not is_long and local.hour % TICK_HOURS == 0)):
+        is_day = local.hour == 0 and local.minute == 0 and local.day < LAST_TICK and (local.day - 1) % TICK_DAYS == 0
+        is_time = (local.hour * 60 + local.minute) % every == 0
+        if local >= scale.start and (is_day if is_long else is_time):
             yield local, f"{local:%m-%d}" if is_long else f"{local:%H:%M}"
-        local += timedelta(hours=1)
+        local += timedelta(minutes=15)
 
 
 def _plain(value: Decimal) -> str:
     """Return an axis label without exponent and without trailing zeros."""
     text = f"{value:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    return grouped(text.rstrip("0").rstrip(".") if "." in text else text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
@@ -40,10 +41,21 @@ def latest(session: Session, plant: str) -> list[LiveSample]:
     return list(session.scalars(query))
 
 
-def series(session: Session, plant: str, channel: str, since: datetime) -> list[LiveSample]:
+class LiveValue(NamedTuple):
+    """One live value of a channel, as a chart needs it: there may be thousands."""
+
+    time: datetime
+    value: str | None
+    unit: str
+    flag: str
+
+
+def series(session: Session, plant: str, channel: str, since: datetime) -> list[LiveValue]:
     """List a channel's live values since a time."""
-    query = select(LiveSample).where(LiveSample.plant == plant, LiveSample.channel == channel, LiveSample.time >= since)
-    return list(session.scalars(query.order_by(LiveSample.time)))
+    query = select(LiveSample.time, LiveSample.value, LiveSample.unit, LiveSample.flag).where(
+        LiveSample.plant == plant, LiveSample.channel == channel, LiveSample.time >= since
+    )
+    return [LiveValue(*row) for row in session.execute(query.order_by(LiveSample.time))]
 
 
 # --- raw tiles -------------------------------------------------------------------------------------

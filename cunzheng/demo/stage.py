@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from accounting.recompute import verify_recomputed
 from cunzheng.demo import plant as stage_plant
+from cunzheng.demo.history import live_history
 from cunzheng.demo.months import month_before, source_month, write_export
 from cunzheng.demo.person import Person
 from cunzheng.demo.processes import Programs, free_port
@@ -25,7 +26,7 @@ from cunzheng.simulator.broker import BrokerHandle, Kind, start_broker
 from evidence.bundle import read_bundle
 from evidence.encoding import strict_json
 from evidence.trust import Trust
-from webapp import administration, enrolment
+from webapp import administration, enrolment, store_readings
 from webapp import settings as center_settings
 from webapp.center import Center
 
@@ -83,6 +84,9 @@ class Stage:
                     plants=(stage_plant.PLANT,) if person.is_of_plant else (),
                     region=person.region,
                 )
+            with center.database.writing() as session:
+                samples = live_history(stage_plant.PLANT, stage_plant.GATEWAY, center.now())
+                store_readings.add_live(session, samples)
         self.start_centre()
         people = len(stage_plant.ACCOUNTS)
         return say(

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from webapp.center import current_center
 from webapp.extensions import LANGUAGES
+from webapp.numerals import grouped
 from webapp.translations_build import compiled_directory
 
 COOKIE = "lang"
@@ -102,12 +103,4 @@ def number(value: object) -> str:
     """Write a decimal with thin groups of three before the point; every digit stays."""
     if value is None or value == "" or isinstance(value, Undefined):
         return gettext("no value")
-    text = format(value, "f") if isinstance(value, Decimal) else str(value)
-    whole, point, rest = text.partition(".")
-    sign = "-" if whole.startswith("-") else ""
-    digits = whole.removeprefix("-")
-    if not digits.isdigit() or len(digits) <= 4:
-        return text
-    # A narrow no-break space groups without being a comma in one country and a point in another.
-    grouped = "\u202f".join(digits[max(end - 3, 0) : end] for end in range(len(digits), 0, -3)[::-1])
-    return f"{sign}{grouped}{point}{rest}"
+    return grouped(format(value, "f") if isinstance(value, Decimal) else str(value))

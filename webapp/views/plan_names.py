@@ -21,9 +21,9 @@ def plan_of(db: Session, plant: Plant) -> Plan | None:
 
 
 def channel_names(db: Session, plant: Plant) -> dict[str, str]:
-    """Name the channels that feed an item, or stand in for one that does."""
+    """Name the channels that feed an item, stand in for one that does, or have a name of their own."""
     plan = plan_of(db, plant)
-    named = {}
+    named = {one.id: pick(one.name.zh, one.name.en) for one in ([] if plan is None else plan.channels)}
     for item in [] if plan is None else plan.items:
         for channel in (item.source.backup, item.source.channel):
             if channel is not None:

@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import current_user, login_required
-from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from webapp import store_log, store_months, store_plants, store_readings
 from webapp.accounts import PLANT_ROLES
 from webapp.center import current_center
-from webapp.charts import Point, line_chart
-from webapp.models import LiveSample, Plant
+from webapp.models import Plant
 from webapp.views.access import account, plant_of, plants_of
 from webapp.views.deadline import due_day, is_month
+from webapp.views.live_history import ChannelHistory, histories
+from webapp.views.live_units import shown_unit, shown_value
 from webapp.views.month_page import month_end
 from webapp.views.plan_names import channel_names
 from webapp.views.slices import Slice
 
 blueprint = Blueprint("plants", __name__)
-SHOWN = timedelta(hours=24)
 OLD_AFTER = timedelta(minutes=30)
 """A live value older than this is marked: the gateway or the meter may be silent."""
 SILENT_AFTER = timedelta(hours=2)
 """A gateway that was not heard for this long is marked: segments are hourly."""
-VALID_FLAG = "N"
 
 
 @dataclass(frozen=True)
@@ -68,38 +64,17 @@ class PlantRow:
 
 
 @dataclass(frozen=True)
-class HourValues:
-    """What a channel's live values were in one hour: the table beside the chart."""
-
-    start: datetime
-    n: int
-    low: Decimal | None
-    high: Decimal | None
-    last: Decimal | None
-
-
-@dataclass(frozen=True)
 class LiveChannel:
     """The newest live value of a channel."""
 
     id: str
     name: str
-    value: str | None
+    value: Decimal | None
     unit: str
     flag: str
     time: datetime
     age: timedelta
     is_old: bool
-
-
-@dataclass(frozen=True)
-class ChannelDay:
-    """A channel's last 24 hours, drawn and as a table."""
-
-    name: str
-    unit: str
-    chart: Markup
-    table: list[HourValues]
 
 
 @blueprint.get("/")
@@ -148,7 +123,7 @@ def show(plant: str) -> ResponseReturnValue:
             months=_months(db, row, center.now()),
             gateways=_gateways(db, row, center.now()),
             channels=_live(db, row, center.now()),
-            series=_series(db, row, center.now()),
+            series=_histories(db, row, center.now()),
             checkpoint=store_log.last_checkpoint(db),
             may_enter=account().role in PLANT_ROLES,
         )
@@ -171,7 +146,7 @@ def history(plant: str) -> ResponseReturnValue:
     center = current_center()
     with center.database.reading() as db:
         row = plant_of(db, plant)
-        return render_template("plants/history.html", plant=row, series=_series(db, row, center.now()))
+        return render_template("plants/history.html", plant=row, series=_histories(db, row, center.now()))
 
 
 def _months(db: Session, plant: Plant, now: datetime) -> list[MonthRow]:
@@ -222,8 +197,8 @@ def _live(db: Session, plant: Plant, now: datetime) -> list[LiveChannel]:
         LiveChannel(
             id=sample.channel,
             name=names.get(sample.channel, sample.channel),
-            value=sample.value,
-            unit=sample.unit,
+            value=None if sample.value is None else shown_value(Decimal(sample.value), sample.unit),
+            unit=shown_unit(sample.unit),
             flag=sample.flag,
             time=sample.time,
             age=now - sample.time,
@@ -233,42 +208,5 @@ def _live(db: Session, plant: Plant, now: datetime) -> list[LiveChannel]:
     ]
 
 
-def _series(db: Session, plant: Plant, now: datetime) -> list[ChannelDay]:
-    days = []
-    for channel in _live(db, plant, now):
-        samples = store_readings.series(db, plant.id, channel.id, now - SHOWN)
-        if samples:
-            chart = _chart(samples, channel.name, plant, now)
-            days.append(ChannelDay(channel.name, channel.unit, chart, _by_hour(samples, plant)))
-    return days
-
-
-def _chart(series: Sequence[LiveSample], name: str, plant: Plant, now: datetime) -> Markup:
-    points = [
-        Point(time=sample.time, value=Decimal(sample.value), accepted=sample.flag == VALID_FLAG)
-        for sample in series
-        if sample.value is not None
-    ]
-    label = _("%(name)s, last 24 hours; the same values stand in the table below", name=name)
-    return line_chart(points, start=now - SHOWN, end=now, zone=ZoneInfo(plant.zone), label=label)
-
-
-def _by_hour(series: Sequence[LiveSample], plant: Plant) -> list[HourValues]:
-    zone = ZoneInfo(plant.zone)
-    hours: dict[datetime, list[LiveSample]] = {}
-    for sample in series:
-        start = sample.time.astimezone(zone).replace(minute=0, second=0, microsecond=0)
-        hours.setdefault(start, []).append(sample)
-    rows = []
-    for start, samples in sorted(hours.items(), reverse=True):
-        values = [Decimal(sample.value) for sample in samples if sample.value is not None]
-        rows.append(
-            HourValues(
-                start,
-                len(samples),
-                min(values, default=None),
-                max(values, default=None),
-                values[-1] if values else None,
-            )
-        )
-    return rows
+def _histories(db: Session, plant: Plant, now: datetime) -> list[ChannelHistory]:
+    return histories(db, plant, store_readings.latest(db, plant.id), channel_names(db, plant), now)
