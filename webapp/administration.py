@@ -40,6 +40,7 @@ from webapp.settings import Settings
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}\Z")
 _REGION_DIGITS = {accounts.CITY: 4, accounts.PROVINCE: 2, accounts.NATION: 0}
 FIRST_ENROLMENTS = 1
+REVOCATION_REASONS = ("lost", "compromised", "ceased", "superseded")
 
 
 def initialise(settings: Settings, clock: Clock = utc_now) -> bool:
@@ -117,7 +118,7 @@ def change_password(center: Center, name: str, password: str) -> None:
         store_users.note_act(session, at=center.now(), actor="cli", action="user-password", object_=name)
 
 
-def allow_key(center: Center, name: str) -> None:
+def allow_key(center: Center, name: str, *, actor: str = "cli") -> None:
     """Let a person register one more browser key; the old one ends when the new one is registered.
 
     Raises:
@@ -126,10 +127,10 @@ def allow_key(center: Center, name: str) -> None:
     with center.database.writing() as session:
         _require_user(session, name)
         store_users.allow_enrolment(session, name)
-        store_users.note_act(session, at=center.now(), actor="cli", action="user-key", object_=name)
+        store_users.note_act(session, at=center.now(), actor=actor, action="user-key", object_=name)
 
 
-def revoke_key(center: Center, kid: str, reason: str) -> None:
+def revoke_key(center: Center, kid: str, reason: str, *, actor: str = "cli") -> None:
     """End a key at the log's present size.
 
     Raises:
@@ -148,6 +149,9 @@ def revoke_key(center: Center, kid: str, reason: str) -> None:
         raise CenterError(f"密钥 {kid} 不正确：{error.detail}", f"key {kid} is not right: {error.detail}") from error
     if isinstance(outcome, Refused):
         raise CenterError(f"不能吊销密钥：{outcome.detail}", f"the key cannot be revoked: {outcome.detail}")
+    with center.database.writing() as session:
+        details = {"reason": reason}
+        store_users.note_act(session, at=center.now(), actor=actor, action="key-revoke", object_=kid, details=details)
 
 
 def _require_user(session: Session, name: str) -> None:

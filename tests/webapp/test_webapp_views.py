@@ -83,6 +83,7 @@ PAGES = {
     f"{MONTH}/hours/{HOUR}/ELEC.IMPORT": EVERYONE,
     f"{PLANT}/ledger": ("li.na", "wang.jun"),
     "/review": ("city", "province", "nation", "other.city"),
+    "/people": ("admin",),
     f"/plants/{world.OTHER_PLANT}": ("nation", "admin", "other.city"),
 }
 
@@ -239,7 +240,7 @@ def test_asking_for_tiles_answers_a_block_or_a_redirect(center: Center, login: L
     block = client.post(path, data={"csrf_token": csrf}, headers={"HX-Request": "true"})
     assert block.status_code == 200
     assert "<html" not in block.text
-    assert "raw tiles asked for" in block.text
+    assert "raw readings were asked for" in block.text
 
 
 @pytest.mark.parametrize(

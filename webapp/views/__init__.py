@@ -22,6 +22,7 @@ from webapp.views import (
     menu,
     month_words,
     months,
+    people,
     plants,
     reason_words,
     review,
@@ -29,7 +30,7 @@ from webapp.views import (
     wording,
 )
 
-BLUEPRINTS = (auth, keys, plants, months, cems, drilldown, signing, review, ledger, inspect, health)
+BLUEPRINTS = (auth, keys, plants, months, cems, drilldown, signing, review, ledger, inspect, people, health)
 
 
 def register(app: Flask) -> None:

@@ -131,6 +131,7 @@ def _common(
         "declared_sid": found.sid if found is not None else None,
         "commissioned": commissioned_for(db, plant.id, channel, gw, declared) if declared is not None else None,
         "unit": declared["unit"] if declared else "",
+        "is_imported": declared is not None and declared["source"]["via"] == "import",
         "amount_name": {"total": _("Use"), "interval": _("Amount")}.get(str(kind), _("Sum of readings")),
     }
 

@@ -35,7 +35,11 @@ class KeyState:
 
 def key_of(db: Session) -> KeyState | None:
     """Return the newest key of the person who is logged in."""
-    kid = account().kid
+    return key_state_of(db, account().kid)
+
+
+def key_state_of(db: Session, kid: str | None) -> KeyState | None:
+    """Return how a person's newest key stands."""
     row = store_keys.find_row(db, kid) if kid else None
     if row is None:
         return None
@@ -55,8 +59,13 @@ def key_plant() -> str:
 def mine() -> ResponseReturnValue:
     """Show the registered key and, by script, the key in this browser."""
     with current_center().database.reading() as db:
+        ended = [row.kid for row in store_keys.of_owner(db, account().name) if row.until_index is not None]
         return render_template(
-            "keys/mine.html", key=key_of(db), plant=key_plant(), may_enrol=account().enrolments_left > 0
+            "keys/mine.html",
+            key=key_of(db),
+            plant=key_plant(),
+            may_enrol=account().enrolments_left > 0,
+            ended=ended,
         )
 
 

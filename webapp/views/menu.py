@@ -10,6 +10,7 @@ from flask import Flask, current_app, request, url_for
 from flask_babel import gettext as _
 from flask_login import current_user
 
+from webapp.accounts import ADMIN
 from webapp.views.access import account
 from webapp.views.language import pick
 
@@ -62,6 +63,8 @@ def _entries() -> Iterator[tuple[str, str]]:
     if person.is_reviewer:
         yield _("Review queue"), url_for("review.queue")
     yield _("Plants"), url_for("plants.index")
+    if person.role == ADMIN:
+        yield _("People"), url_for("people.index")
     yield _("My signing key"), url_for("keys.mine")
 
 

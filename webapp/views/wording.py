@@ -60,6 +60,12 @@ FLAGS: Words = {
 }
 MODES: Words = {"measured": _("measured"), "default": _("default value"), "calculated": _("calculated")}
 KEY_STATES: Words = {"active": _("valid"), "pending": _("waiting for approval"), "revoked": _("revoked")}
+REVOCATION_REASONS: Words = {
+    "lost": _("lost"),
+    "compromised": _("used by somebody else, or may have been"),
+    "ceased": _("the person has left or changed duties"),
+    "superseded": _("replaced by another key"),
+}
 ITEM_ROLES: Words = {
     "fuel": _("fuel"),
     "input": _("input"),
@@ -166,6 +172,7 @@ def prepare(app: Flask) -> None:
         flag_kind=lambda flag: "good" if flag == "N" else "warn",
         mode_name=_names(MODES),
         key_state=_names(KEY_STATES),
+        revocation_reason=_names(REVOCATION_REASONS),
         item_role=_names(ITEM_ROLES),
         channel_kind=_names(CHANNEL_KINDS),
         member_name=_names(MEMBERS),
