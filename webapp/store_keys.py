@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from sqlalchemy import delete, func, select, update
@@ -53,11 +54,11 @@ def of_owner(session: Session, owner_id: str) -> list[RegistryKey]:
     return list(session.scalars(query.order_by(RegistryKey.from_index.desc())))
 
 
-def newest_change(session: Session) -> tuple[int, int]:
-    """Get the numbers of the entries that last approved and last ended a key; whole, they date the registry."""
-    query = select(func.max(RegistryKey.from_index), func.max(RegistryKey.until_index))
-    approved, ended = session.execute(query).one()
-    return (approved or 0, -1 if ended is None else ended)
+def newest_end(session: Session, kids: Iterable[str]) -> int:
+    """Get the number of the entry that last ended one of these keys; -1 when none has ended."""
+    query = select(func.max(RegistryKey.until_index)).where(RegistryKey.kid.in_(list(kids)))
+    newest = session.scalar(query)
+    return -1 if newest is None else newest
 
 
 def registry(session: Session) -> Registry:

@@ -193,6 +193,12 @@ def newest_of_plant(session: Session, plant: str) -> int:
     return -1 if newest is None else newest
 
 
+def signers_of_plant(session: Session, plant: str, kinds: Sequence[str]) -> list[str]:
+    """List the keys that signed entries of some kinds about a plant."""
+    query = select(LogEntry.kid).where(LogEntry.plant == plant, LogEntry.kind.in_(kinds)).distinct()
+    return sorted(session.scalars(query))
+
+
 def add_checkpoint(session: Session, size: int, root: bytes, text: str, at: datetime) -> None:
     """Keep a signed checkpoint."""
     session.add(CheckpointRow(size=size, root=root.hex(), text=text, signed_at=at))

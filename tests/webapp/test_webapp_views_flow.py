@@ -45,6 +45,7 @@ class Month:
         self.people: dict[str, world.Person] = {}
         self.app = create_app(self.center.settings, center=self.center)
         self.subject = self.after = ""
+        self.declared = ("", "")
 
     def person(self, name: str) -> world.Person:
         """Somebody with a registered key."""
@@ -68,6 +69,7 @@ class Month:
         first = self.put(self.person("li.na").sign(**common, role="technician", after=None))
         second = self.put(self.person("wang.jun").sign(**common, role="responsible", after=first))
         self.subject = self.after = second
+        self.declared = (first, second)
         if self.gateway is not None:
             month = self.gateway.sign_month((first, second), draft.subjects, draft.cover)
             self.subject = self.after = month.sid
@@ -191,9 +193,18 @@ def test_the_review_page_comes_before_the_verification_is_done(tmp_path: Path, m
     for path in (VERIFIED, f"{MONTH}/review"):
         assert "data-payload" in client.get(path).text
     assert runs == ["run"]
-    month.person("city")  # a new key changes whose signatures count
+    month.person("city")  # a new key that signed nothing changes nothing
     assert "data-payload" in client.get(VERIFIED).text
-    assert runs == ["run", "run"]
+    assert runs == ["run"]
+    month.review("city", "query", "show the meter")
+    assert "data-payload" in client.get(VERIFIED).text
+    assert runs == ["run"] * 2
+    administration.revoke_key(month.center, month.person("city").key.kid, "compromised")
+    assert "data-payload" in client.get(VERIFIED).text
+    assert runs == ["run"] * 3
+    administration.revoke_key(month.center, month.person("li.na").key.kid, "compromised")
+    assert "data-payload" in client.get(VERIFIED).text
+    assert runs == ["run"] * 4
 
 
 def test_without_htmx_the_review_page_comes_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -396,6 +407,6 @@ def test_a_plant_of_an_empty_log_has_a_page(tmp_path: Path) -> None:
 def test_a_second_key_needs_the_administrator(tmp_path: Path) -> None:
     month = Month(tmp_path, has_gateway=False)
     client = month.client("li.na")
-    assert "ask the administrator to allow it" not in client.get("/keys/mine").text
+    assert "You have registered a key already" not in client.get("/keys/mine").text
     month.person("li.na")
-    assert "ask the administrator to allow it" in client.get("/keys/mine").text
+    assert "You have registered a key already. If it is lost, ask the administrator" in client.get("/keys/mine").text

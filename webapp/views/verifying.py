@@ -1,7 +1,7 @@
 """Runs the verifier on a month's bundle for the reviewer; what it found is sealed into the page, not stored.
 
 Verifying takes a second or two, and a reviewer comes back to the page: the last reports are remembered by
-everything they follow from, so one is made anew as soon as the log says something else of the plant or of a key.
+everything they follow from, so one is made anew as soon as the log says something else of the plant or its signers.
 """
 
 from __future__ import annotations
@@ -66,10 +66,13 @@ def _key(center: Center, plant: str, period: str) -> Hashable:
 
 
 def _standing(db: Session, plant: str) -> tuple[Hashable, ...]:
-    """What a report follows from: the plant's statements, the registry, and the raw readings that are here."""
+    """What a report follows from: the plant's statements, whether a signer's key has ended, the raw readings here.
+
+    The end of a key of the plant is itself a statement of the plant; the end of a reviewer's names no plant.
+    """
     return (
         store_log.newest_of_plant(db, plant),
-        *store_keys.newest_change(db),
+        store_keys.newest_end(db, store_log.signers_of_plant(db, plant, ["review"])),
         store_readings.answer_count(db, plant),
     )
 
