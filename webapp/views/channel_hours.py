@@ -16,8 +16,8 @@ from zoneinfo import ZoneInfo
 from accounting.exact import exact_sum
 from evidence.encoding import parse_decimal, parse_time
 from evidence.segment import entry_hour
-from evidence.statement import parse_envelope
 from evidence.tiles import TILE_WIDTH
+from webapp.log_entries import logged_payload
 from webapp.models import LogEntry
 
 SYNCHRONISED = ("ntp", "gnss")
@@ -98,7 +98,7 @@ def hours_of(entries: Sequence[LogEntry], channel: str, gw: str | None, zone: Zo
     for row in entries:
         if gw is not None and row.gw != gw:
             continue
-        payload = parse_envelope(row.jws).payload
+        payload = logged_payload(row)
         tree, number = payload["tree"], (str(payload["gw"]), payload["epoch"], payload["seq"])
         for entry in payload["ch"]:
             if entry["id"] == channel:

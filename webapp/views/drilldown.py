@@ -6,7 +6,7 @@ from datetime import date
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from flask import Blueprint, abort, redirect, render_template, request, url_for
+from flask import Blueprint, abort, current_app, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_babel import gettext as _
 from flask_login import login_required
@@ -19,13 +19,17 @@ from evidence.errors import EvidenceError
 from webapp import store_log
 from webapp.center import current_center
 from webapp.models import Plant
+from webapp.remembered import Remembered
 from webapp.views import raw_readings
 from webapp.views.access import account, is_fragment, plant_of
 from webapp.views.channel_hours import ChannelHour, days_of, hours_of, total_of
 from webapp.views.declared_channel import commissioned_for, declared_in
+from webapp.views.month_page import exists
 from webapp.views.plan_names import channel_names
 
 blueprint = Blueprint("drilldown", __name__)
+ROOM = 40
+"""Channel months a process remembers; one is about a megabyte."""
 
 
 @blueprint.get("/plants/<plant>/months/<period>/channels/<path:channel>")
@@ -100,8 +104,22 @@ def _hours(db: Session, plant: Plant, period: str, channel: str, gw: str | None)
         month = month_of(period, zone)
     except PeriodError:
         abort(404)
-    entries = store_log.period_entries(db, plant.id, period, ["segment"])
-    return [hour for hour in hours_of(entries, channel, gw, zone) if month.holds(hour.start)]
+    if not exists(db, plant, period, current_center().now()):
+        abort(404)
+
+    def read() -> list[ChannelHour]:
+        entries = store_log.period_entries(db, plant.id, period, ["segment"])
+        return [hour for hour in hours_of(entries, channel, gw, zone) if month.holds(hour.start)]
+
+    # The hours follow from the segments logged of the month alone; reading a month's takes most of a second.
+    newest = store_log.newest_index(db, plant.id, period, ["segment"])
+    return _remembered().get((plant.id, period, channel, gw, newest), read)
+
+
+def _remembered() -> Remembered[list[ChannelHour]]:
+    found = current_app.extensions.setdefault("channel_hours", Remembered[list[ChannelHour]](ROOM))
+    assert isinstance(found, Remembered)
+    return found
 
 
 def _one_hour(db: Session, plant: Plant, period: str, hour: str, channel: str) -> ChannelHour:
