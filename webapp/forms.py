@@ -46,9 +46,8 @@ class LedgerForm(FlaskForm):
     """One value of a plan's ledger item for one month."""
 
     param = SelectField(_("What"), [InputRequired(_("Choose what you enter."))])
-    period = StringField(
-        _("Month"), [InputRequired(_("Enter the month."))], render_kw={"inputmode": "numeric", "placeholder": "2026-10"}
-    )
+    period = SelectField(_("Month"), [InputRequired(_("Choose the month."))], choices=[], validate_choice=False)
+    """The view knows the plant's months; what was sent is checked below all the same."""
     value = StringField(
         _("Value"),
         [InputRequired(_("Enter the value."))],
@@ -71,7 +70,7 @@ class LedgerForm(FlaskForm):
     )
     attachment = FileField(_("Original document (optional)"))
 
-    def validate_period(self, field: StringField) -> None:
+    def validate_period(self, field: SelectField) -> None:
         """A month is YYYY-MM."""
         field.data = half_width(field.data)
         if not _PERIOD.match(field.data) or not FIRST_YEAR <= int(field.data[:4]) <= LAST_YEAR:

@@ -56,7 +56,7 @@ def login() -> ResponseReturnValue:
     if current_user.is_authenticated:
         return redirect(url_for("plants.home"))
     form = LoginForm(next=request.args.get("next", ""))
-    if request.method == "GET":
+    if request.method != "POST":
         return render_template("auth/login.html", form=form, wrong=None)
     if not form.validate():
         return render_template("auth/login.html", form=form, wrong=None), 422

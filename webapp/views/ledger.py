@@ -21,7 +21,9 @@ from webapp.models import Plant
 from webapp.views import attachments
 from webapp.views.access import plant_of, requires
 from webapp.views.attachments import AttachmentError
+from webapp.views.language import period as period_words
 from webapp.views.language import pick
+from webapp.views.month_page import known_months
 from webapp.views.plan_names import plan_of
 from webapp.views.signing_box import signing_box
 from webapp.views.submitting import submit_page
@@ -52,9 +54,12 @@ def entry(plant: str) -> ResponseReturnValue:
     with center.database.reading() as db:
         row = plant_of(db, plant)
         items = _items(db, row)
-    form = LedgerForm(period=request.args.get("period", ""))
+        months = known_months(db, row, center.now())
+    # Most values are of the month that has just ended.
+    form = LedgerForm(period=request.args.get("period") or months[min(1, len(months) - 1)])
+    form.period.choices = [SelectChoice(month, period_words(month)) for month in months]
     form.param.choices = [SelectChoice(item.key, f"{item.name} ({item.unit})") for item in items]
-    if request.method == "GET":
+    if request.method != "POST":
         return _form(row, form), 200
     if not form.validate():
         return _form(row, form), 422

@@ -20,7 +20,7 @@ from webapp import month_files, store_contents, store_log, store_months
 from webapp.accounts import ADMIN, NATION, PLANT_ROLES, Account
 from webapp.models import Draft, Plant
 from webapp.month_rules import MonthFile, status_of
-from webapp.views.deadline import due_day, due_words
+from webapp.views.deadline import due_day, due_words, is_month
 from webapp.views.month_words import is_settled
 from webapp.views.signer_names import signer_name
 from webapp.views.wording import DECISIONS, LEVELS, ROLES
@@ -122,6 +122,36 @@ class MonthView:
 def month_end(period: str, zone: str) -> datetime:
     """Return the moment a month ends."""
     return month_of(period, ZoneInfo(zone)).end
+
+
+def exists(db: Session, plant: Plant, period: str, now: datetime) -> bool:
+    """Tell whether a plant has this month.
+
+    Raises:
+        PeriodError: it is none at all.
+    """
+    month_of(period, ZoneInfo(plant.zone))
+    return period in known_months(db, plant, now)
+
+
+def known_months(db: Session, plant: Plant, now: datetime) -> list[str]:
+    """List a plant's months, newest first: from the first one logged, or the one before it was added, until now.
+
+    A month about which something is logged is among them always.
+    """
+    zone = ZoneInfo(plant.zone)
+    added, today = plant.created_at.astimezone(zone), now.astimezone(zone)
+    logged = [period for period in store_log.periods_of(db, plant.id) if is_month(period)]
+    first = min([_month_text(added.year, added.month - 1), *logged])
+    year, month = int(first[:4]), int(first[5:])
+    running = [_month_text(year, month + n) for n in range((today.year - year) * 12 + today.month - month + 1)]
+    return sorted({*running, *logged}, reverse=True)
+
+
+def _month_text(year: int, month: int) -> str:
+    """Write a month whose number may lie beyond its year."""
+    index = year * 12 + month - 1
+    return f"{index // 12:04d}-{index % 12 + 1:02d}"
 
 
 def load(db: Session, plant: Plant, period: str, now: datetime) -> MonthView:

@@ -17,7 +17,7 @@ from webapp.views import composing
 from webapp.views.access import account, plant_of, requires
 from webapp.views.bundle_names import bundle_name
 from webapp.views.language import pick
-from webapp.views.month_page import MonthView, body_of, items_by_id, load, month_end, month_page
+from webapp.views.month_page import MonthView, body_of, exists, items_by_id, load, month_page
 
 blueprint = Blueprint("months", __name__)
 
@@ -71,10 +71,11 @@ def compose(plant: str, period: str) -> ResponseReturnValue:
 
 
 def month_view(db: Session, plant: Plant, period: str) -> MonthView:
-    """Read a month; 404 for what is no month or has not begun."""
+    """Read a month; 404 for what is no month, has not begun, or was before the plant had any."""
     now = current_center().now()
     try:
-        month_end(period, plant.zone)
+        if not exists(db, plant, period, now):
+            abort(404)
     except PeriodError:
         abort(404)
     return load(db, plant, period, now)
