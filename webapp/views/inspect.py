@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from evidence.encoding import jcs
 from evidence.note import parse_checkpoint
 from evidence.statement import Statement, parse_envelope
-from webapp import export, store_contents, store_log, store_plants, store_users
+from webapp import export, month_files, store_contents, store_log, store_plants, store_users
 from webapp.accounts import ADMIN
 from webapp.center import current_center
 from webapp.models import LogEntry
@@ -21,6 +21,7 @@ from webapp.views.access import account, plant_of
 from webapp.views.bundle_names import bundle_name
 from webapp.views.deadline import is_month
 from webapp.views.language import period as period_words
+from webapp.views.next_steps import next_words
 from webapp.views.signer_names import signer_name
 from webapp.views.wording import plant_name
 
@@ -47,12 +48,13 @@ def statement(sid: str) -> ResponseReturnValue:
         found = _find(db, sid)
         plant = store_plants.find(db, found.statement.plant) if found.statement.plant else None
         receipt = center.log.receipt(db, found.entry.idx)
-        crumbs = []
+        crumbs, month = [(_("Plants"), url_for("plants.index"))], None
         if plant is not None:
             crumbs.append((plant_name(plant), url_for("plants.show", plant=plant.id)))
-            period = found.statement.payload.get("period")
-            if isinstance(period, str) and is_month(period):
-                crumbs.append((period_words(period), url_for("months.show", plant=plant.id, period=period)))
+            period = _period(db, found.statement)
+            if period is not None:
+                month = url_for("months.show", plant=plant.id, period=period)
+                crumbs.append((period_words(period), month))
         return render_template(
             "inspect/statement.html",
             statement=found.statement,
@@ -63,8 +65,10 @@ def statement(sid: str) -> ResponseReturnValue:
             receipt=receipt.to_text(),
             size=parse_checkpoint(receipt.checkpoint).size,
             zone=plant.zone if plant is not None else DEFAULT_ZONE,
-            crumbs=crumbs or [(_("Plants"), url_for("plants.index"))],
+            crumbs=crumbs,
+            month=month,
             fresh="signed" in request.args,
+            next_words=next_words(found.statement, has_gateway=month is not None and _has_gateway(db, found.statement)),
         )
 
 
@@ -127,6 +131,19 @@ def _find(db: Session, sid: str) -> Found:
         abort(403)  # a reviewer's key statement is the business of that reviewer and the administrator
     # What was logged is shown, also by a form that would not be taken any more.
     return Found(entry, parse_envelope(entry.jws))
+
+
+def _period(db: Session, statement: Statement) -> str | None:
+    """The month a statement is about; a review names it through what it reviews."""
+    period = statement.payload.get("period")
+    if statement.kind == "review":
+        row = store_log.by_sid(db, str(statement.payload["subject"]))
+        period = None if row is None else parse_envelope(row.jws).payload.get("period")
+    return period if isinstance(period, str) and is_month(period) else None
+
+
+def _has_gateway(db: Session, statement: Statement) -> bool:
+    return month_files.has_gateway(db, statement.plant)
 
 
 def _file(data: bytes, type_: str, name: str, *, inline: bool = False) -> Response:

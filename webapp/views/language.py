@@ -37,7 +37,8 @@ def prepare(app: Flask) -> None:
     app.config["BABEL_TRANSLATION_DIRECTORIES"] = str(compiled_directory())
     app.config["BABEL_DEFAULT_LOCALE"] = "en"
     Babel(app, locale_selector=current)
-    app.jinja_env.filters.update(moment=moment, clock=clock, day=day, age=age, period=period, number=number)
+    app.jinja_env.filters.update(moment=moment, clock=clock, clock_span=clock_span, hour_span=hour_span)
+    app.jinja_env.filters.update(day=day, age=age, period=period, number=number)
     app.context_processor(lambda: {"lang": current(), "here": _here()})
 
     @app.after_request
@@ -68,6 +69,18 @@ def clock(time: datetime, zone: str = "Asia/Shanghai") -> Markup:
     """Write the time of day only; the full time is in the element's attribute."""
     local = time.astimezone(ZoneInfo(zone))
     return Markup(f'<time datetime="{escape(time.isoformat())}">{local:%H:%M}</time>')
+
+
+def clock_span(start: datetime, zone: str = "Asia/Shanghai") -> str:
+    """Write the hour that starts then, as times of day: 00:00–01:00."""
+    local, end = (time.astimezone(ZoneInfo(zone)) for time in (start, start + timedelta(hours=1)))
+    return f"{local:%H:%M}–{end:%H:%M}"
+
+
+def hour_span(start: datetime, zone: str = "Asia/Shanghai") -> Markup:
+    """Write the hour that starts then, with its day; it stays on one line."""
+    text = f"{_date(start.astimezone(ZoneInfo(zone)))} {clock_span(start, zone)}"
+    return Markup(f'<span class="nowrap">{escape(text)}</span>')
 
 
 def day(value: date) -> str:

@@ -18,4 +18,4 @@ def signer_name(db: Session, kid: str) -> str:
     roles = _(", ").join(str(ROLES.get(role, role)) for role in row.roles)
     person = store_users.find(db, row.owner_id) if row.owner_type == "person" else None
     name = row.owner_id if person is None else pick(person.name_zh, person.name_en)
-    return f"{name} ({roles})"
+    return _("%(name)s (%(roles)s)", name=name, roles=roles)

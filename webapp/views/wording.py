@@ -81,6 +81,12 @@ CHANNEL_KINDS: Words = {
     "state": _("state"),
     "derived": _("derived value"),
 }
+CLOCK_SOURCES: Words = {
+    "ntp": _("synchronised by NTP"),
+    "gnss": _("synchronised by satellite (GNSS)"),
+    "rtc": _("not synchronised (clock of the device)"),
+    "none": _("not synchronised"),
+}
 MEMBERS: Words = {
     "formula": _("formula"),
     "expression": _("formula"),
@@ -175,6 +181,7 @@ def prepare(app: Flask) -> None:
         revocation_reason=_names(REVOCATION_REASONS),
         item_role=_names(ITEM_ROLES),
         channel_kind=_names(CHANNEL_KINDS),
+        clock_source=_names(CLOCK_SOURCES),
         member_name=_names(MEMBERS),
         unit=lambda unit: UNITS.get(unit, unit),
         plant_name=plant_name,
