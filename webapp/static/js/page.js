@@ -15,6 +15,16 @@ for (const button of document.querySelectorAll("[data-print]")) {
 
 document.querySelector("[data-focus]")?.focus();
 
+/* What is missing is said in the language of the page, not of the browser; a word set here goes with the next change. */
+const missing = JSON.parse(document.body.dataset.missing);
+const kinds = { radio: "choose", checkbox: "tick", "select-one": "choose" };
+document.addEventListener("invalid", ({ target }) => {
+  if (target.validity.valueMissing) target.setCustomValidity(missing[kinds[target.type] ?? "fill"]);
+}, true);
+document.addEventListener("input", ({ target }) => {
+  for (const field of target.form?.elements ?? []) field.setCustomValidity?.("");
+});
+
 /* A poll that fails leaves the old values on the screen; say so rather than let them look fresh. */
 const stale = document.querySelector("[data-stale]");
 if (stale) {
