@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -117,7 +119,10 @@ def _again(stage: Stage) -> Iterator[str]:
 
 def _explain(stage: Stage, months: Months) -> None:
     names = [one for one in stage_plant.ACCOUNTS if not one.is_scripted]
-    logins = "\n".join(f"      {one.name:<8} {say(one.zh, one.en)}" for one in names)
+    logins = "\n".join(f"      {one.name:<8} {say(one.zh, one.en)}{_role(one)}" for one in names)
+    by_program = [one.name for one in stage_plant.ACCOUNTS if one.is_scripted]
+    listed = say("、", ", ").join(by_program)
+    verify = f"{_command()} verify {stage_plant.PLANT}-{months.open}.evb --trust trust.json"
     click.echo(
         say(
             f"""
@@ -130,9 +135,10 @@ def _explain(stage: Stage, months: Months) -> None:
     1. 以 li 登录 → “我的签名密钥” → 生成；打开 {months.open} → “核对并申报”。
     2. 以 wang 登录（另一浏览器或无痕窗口），生成密钥，申报；几秒后网关复算并签署。
     3. 以 zhou（市）、zheng（省）登录，生成密钥，在“待审”中审核通过。
-    4. 任一月份：点开数字 → 小时 → 读数与原始字；“导出证据包”，再离线核验：
-         cunzheng verify {stage_plant.PLANT}-{months.open}.evb --trust trust.json
-    {months.approved} 已由程序走完全程，可直接查看。
+    4. 任一月份：点开数字 → 小时 → 读数与原始字；在月份页下载证据包和 trust.json，再离线核验：
+         {verify}
+    密钥随无痕窗口关闭而丢失：以 admin 登录，在“人员”页允许登记新密钥。
+    {months.approved} 由另外 {len(by_program)} 个程序用户（{listed}）走完全程，可直接查看。
     电量为真实钢厂 2018 年数据改写日期（UCI 851，CC BY 4.0），燃气与台账值为模拟。
 
   数据与日志：{stage.folder}      Ctrl-C 结束。
@@ -147,9 +153,11 @@ The demonstration is ready:  {stage.url}/     (language: top right)
     1. Log in as li → "My signing key" → make one; open {months.open} → "Declare".
     2. Log in as wang (another browser or a private window), make a key, declare; the gateway then recomputes and signs.
     3. Log in as zhou (city) and zheng (province), make keys, approve from the review queue.
-    4. In any month: open a figure → hour → readings and raw words; export the bundle and check it offline:
-         cunzheng verify {stage_plant.PLANT}-{months.open}.evb --trust trust.json
-    {months.approved} was walked through by program and can be looked at now.
+    4. In any month: open a figure → hour → readings and raw words; download the bundle and trust.json, both
+       from the month page, and check them offline:
+         {verify}
+    A key is lost with its private window: log in as admin and allow a new one on the page "People".
+    {months.approved} was signed by {len(by_program)} further users, run by program ({listed}); look at it now.
     Electricity is a real mill's of 2018, re-dated (UCI 851, CC BY 4.0); gas and ledger values are simulated.
 
   Data and logs: {stage.folder}      Ctrl-C ends.
@@ -160,6 +168,28 @@ The demonstration is ready:  {stage.url}/     (language: top right)
 
 def _json(facts: dict[str, Any]) -> str:
     return json.dumps(facts, ensure_ascii=False)
+
+
+_ROLES = {
+    "technician": ("，化验/计量人员", ", technician"),
+    "responsible": ("，负责人", ", responsible person"),
+    "city": ("，市级审核", ", city reviewer"),
+    "province": ("，省级审核", ", province reviewer"),
+    "nation": ("，国家级审核", ", national reviewer"),
+}
+
+
+def _role(one: stage_plant.DemoAccount) -> str:
+    return say(*_ROLES.get(one.role, ("", "")))
+
+
+def _command() -> str:
+    """Return this program as it can be typed here."""
+    program = Path(sys.executable).with_name("cunzheng")
+    if shutil.which("cunzheng") == str(program):
+        return "cunzheng"
+    here = Path.cwd()
+    return str(program.relative_to(here) if program.is_relative_to(here) else program)
 
 
 def _stop_in_order(number: int, frame: object) -> None:

@@ -34,15 +34,15 @@ class DemoAccount:
 
 
 ACCOUNTS = (
-    DemoAccount("zhao", "technician", "赵化验", "Zhao (laboratory)", is_scripted=True),
-    DemoAccount("qian", "responsible", "钱负责", "Qian (responsible)", is_scripted=True),
-    DemoAccount("sun", "city", "孙市级", "Sun (city)", "4201", is_scripted=True),
-    DemoAccount("wu", "province", "吴省级", "Wu (province)", "42", is_scripted=True),
-    DemoAccount("li", "technician", "李计量", "Li (metering)"),
-    DemoAccount("wang", "responsible", "王负责", "Wang (responsible)"),
-    DemoAccount("zhou", "city", "周市级", "Zhou (city)", "4201"),
-    DemoAccount("zheng", "province", "郑省级", "Zheng (province)", "42"),
-    DemoAccount("feng", "nation", "冯国家", "Feng (nation)"),
+    DemoAccount("zhao", "technician", "赵化验", "Zhao", is_scripted=True),
+    DemoAccount("qian", "responsible", "钱负责", "Qian", is_scripted=True),
+    DemoAccount("sun", "city", "孙市级", "Sun", "4201", is_scripted=True),
+    DemoAccount("wu", "province", "吴省级", "Wu", "42", is_scripted=True),
+    DemoAccount("li", "technician", "李计量", "Li"),
+    DemoAccount("wang", "responsible", "王负责", "Wang"),
+    DemoAccount("zhou", "city", "周市级", "Zhou", "4201"),
+    DemoAccount("zheng", "province", "郑省级", "Zheng", "42"),
+    DemoAccount("feng", "nation", "冯国家", "Feng"),
     DemoAccount("admin", "admin", "管理员", "Administrator"),
 )
 

@@ -176,7 +176,9 @@ class Stage:
         for param, value, source in stage_plant.LEDGER:
             people["technician"].capture(stage_plant.PLANT, period, param, value, source)
         count = len(stage_plant.LEDGER)
-        return say(f"{period}：化验员签署 {count} 个台账值", f"{period}: the technician signed {count} ledger values")
+        return say(
+            f"{period}：化验/计量人员签署 {count} 个台账值", f"{period}: the technician signed {count} ledger values"
+        )
 
     def approve_month(self, people: dict[str, Person], period: str) -> Iterator[str]:
         """Walk a month from draft to approved, one line a step."""
