@@ -133,7 +133,7 @@ def test_a_decision_says_what_comes_next(month: Month, decision: str, level: str
 def test_a_statement_is_read_without_json(month: Month) -> None:
     page = month.client("city").get(f"/statements/{month.subject}").text
     says = page[page.index('id="says-h"') : page.index("</section>")]
-    assert "readings 0 to 11 of the gateway" in says
+    assert "epoch 1: readings 0 to 11" in says
     assert "synchronised by NTP" in says
     assert "{&#34;" not in says
     assert re.search(r"<time datetime=[^>]+>\d{4}-\d{2}-\d{2} \d{2}:\d{2}:\d{2}</time>", says)
