@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
+from decimal import Decimal
 
 from device_profiles.hj212 import (
     Edition,
@@ -25,9 +26,11 @@ from device_profiles.hj212 import (
 from device_profiles.hj212.edition import ANSWER_BIT, PACKET_BIT, version_bits
 
 from .errors import LoggerError
+from .journal import Note, unnoted
 
 NOISE = b"\x00\xff#garbage##12\r\n"
 _CHINA = "+08:00"
+_FINE = Decimal("0.0001")
 
 
 @dataclass
@@ -43,7 +46,13 @@ class LoggerDials:
     late_s      DataTime lies so long before the sending, as after a lost link
     no_answer   do not ask for an answer
     lower_case  check sum in lower case, as some loggers print it
-    flag        data flag of every value, instead of N
+    flag        data flag of every value, instead of N: C while it is calibrated, M, D, F …
+    stuck       values stay what they were when the dial was turned
+    drift       values run away by this share of themselves an hour
+    zero        every value is zero
+    silent      send nothing
+    disconnect  close the connection before each frame
+    clock_offset_s  its clock is ahead by so much: DataTime and QN
     """
 
     bad_crc: bool = False
@@ -56,6 +65,25 @@ class LoggerDials:
     no_answer: bool = False
     lower_case: bool = False
     flag: str = ""
+    stuck: bool = False
+    drift: float = 0.0
+    zero: bool = False
+    silent: bool = False
+    disconnect: bool = False
+    clock_offset_s: float = 0.0
+    _stuck_at: Mapping[str, str] | None = field(default=None, repr=False)
+    _drifts_since: datetime | None = field(default=None, repr=False)
+
+    def shown(self, values: Mapping[str, str], now: datetime) -> Mapping[str, str]:
+        """Give the number texts as the logger shows them with these dials."""
+        self._drifts_since = (self._drifts_since or now) if self.drift else None
+        if self._drifts_since is not None:
+            hours = Decimal(str((now - self._drifts_since) / timedelta(hours=1)))
+            factor = 1 + Decimal(str(self.drift)) * hours
+            values = {name: format((Decimal(text) * factor).quantize(_FINE), "f") for name, text in values.items()}
+        self._stuck_at = (self._stuck_at or dict(values)) if self.stuck else None
+        values = values if self._stuck_at is None else self._stuck_at
+        return dict.fromkeys(values, "0") if self.zero else values
 
 
 @dataclass(frozen=True)
@@ -91,6 +119,7 @@ class Hj212LoggerSimulator:
         key: bytes | None = None,
         dials: LoggerDials | None = None,
         clock: Callable[[], datetime] = _utc_now,
+        note: Note = unnoted,
     ) -> None:
         """`values` gives number texts by factor and field: `{"a05001-Rtd": "12.5"}`; with `key` it encrypts."""
         self.mn, self.dials = mn, dials or LoggerDials()
@@ -105,6 +134,7 @@ class Hj212LoggerSimulator:
         self._stream = FrameStream()
         self._held = b""
         self._newest_qn = ""
+        self._note = note
 
     async def connect(self) -> None:
         """Connect.
@@ -126,11 +156,21 @@ class Hj212LoggerSimulator:
 
         Raises: LoggerError where no answer comes after all retries.
         """
-        now = self._clock()
+        now = self._clock() + timedelta(seconds=self.dials.clock_offset_s)
         moment = (at or now) - timedelta(seconds=self.dials.late_s)
-        packet = self._packet(cn, now, moment, self._values(moment), part)
+        values = self._values(moment)
+        packet = self._packet(cn, now, moment, self.dials.shown(values, moment), part)
+        self._note("frame", qn=packet.qn, data_time=packet.items[0][0][1], true=values)
         await self.send_packet(packet)
         return packet
+
+    def frame(self) -> bytes:
+        """Write a frame of now without sending it.
+
+        Raises: WriteError where MN or values do not fit the edition.
+        """
+        now = self._clock()
+        return write_packet(self._packet("2011", now, now, self._values(now), None), self._key)
 
     async def send_packet(self, packet: Packet) -> None:
         """Send one packet as the dials say, and wait for its answer where it asks for one.
@@ -156,14 +196,26 @@ class Hj212LoggerSimulator:
         try:
             while True:
                 try:
-                    if self._writer is None:
-                        await self.connect()
-                    await self.send()
-                except (LoggerError, OSError):
+                    await self._send_as_told()
+                except (LoggerError, OSError) as error:
+                    self._note("unanswered", reason=str(error))
                     await self.close()
                 await asyncio.sleep(self._interval_s)
         finally:
             await self.close()
+
+    async def _send_as_told(self) -> None:
+        if self.dials.silent:
+            self._note("silent")
+            return
+        if self.dials.disconnect:
+            self._note("disconnected")
+            await self.close()
+        if self._writer is None:
+            await self.connect()
+        packet = await self.send()
+        if packet.wants_answer:
+            self._note("answered", qn=packet.qn)
 
     async def close(self) -> None:
         """Close the connection."""
