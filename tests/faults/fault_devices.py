@@ -98,6 +98,11 @@ class Broker:
         assert self._handle is not None
         self._handle.kill()
 
+    def stop(self) -> None:
+        """Stop it in order: it saves everything."""
+        assert self._handle is not None
+        self._handle.stop()
+
     def wait_until_saved(self) -> None:
         """Wait for a save that began after now: what the broker acknowledged before survives its death."""
         saved = self._folder / "mosquitto.db"

@@ -1,0 +1,355 @@
+"""What must hold after a soak: the devices' journal against the gateway's store. Each check returns what is wrong.
+
+answered by a device  ─▶ stored once, or the gateway died within its commit time, or it gave the answer up and said so
+acknowledged message  ─▶ stored once
+answered frame        ─▶ stored once
+time                  ─▶ no hole without a gap event or a reading that names it
+injected fault        ─▶ an event, a quarantined message, or a reading with its reason, while it lasted
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from fault_soak import (
+    CHANNELS,
+    FRAME_S,
+    HARMLESS,
+    LATE_CLOCK,
+    LINE_POLL_S,
+    MODBUS,
+    POLL_S,
+    PROFILE_OF,
+    QUARANTINED,
+    TIMEOUT_S,
+    Soak,
+)
+
+from device_profiles import shipped
+from evidence.statement import parse
+
+COMMIT_S = 1.0
+"""A polled reading is committed within a second (ARCHITECTURE.md, invariant 8)."""
+_SLACK_S = 0.6
+_AFTER_S = 4.0
+"""How long after its end a fault may still show: late readings, a broker that was away."""
+_TRIES_S = 8 * TIMEOUT_S
+_GIVEN_UP_S = 0.9 * TIMEOUT_S
+_SCALE_OF_CLOCK_S = 300
+
+
+@dataclass(frozen=True)
+class Row:
+    """A stored reading; times in seconds since 1970."""
+
+    seq: int
+    time: float
+    received: float
+    value: float | None
+    flag: str
+    reason: str
+    raw: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a device answered for one channel, as words."""
+
+    at: float
+    words: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Both sides after a soak."""
+
+    served: Mapping[str, Sequence[Answer]]
+    """By Modbus channel."""
+    messages: Mapping[str, Sequence[str]]
+    """Payloads that the broker acknowledged, by device."""
+    frames: Sequence[str]
+    """QN of the frames that the gateway answered."""
+    faults: Sequence[tuple[str, Mapping[str, Any], float, float]]
+    rows: Mapping[str, Sequence[Row]]
+    events: Sequence[Mapping[str, Any]]
+    quarantine: Sequence[tuple[float, str]]
+    kills: Sequence[float]
+    ended: float
+    broker_away: Sequence[tuple[float, float]]
+    kinds: Mapping[str, tuple[str, float]]
+    """By what is turned: by which reason it is seen, and how long that takes."""
+
+
+def facts_of(soak: Soak) -> Facts:
+    """Read journal and store."""
+    journal = soak.journal()
+    channels = {channel: device for device, listed in CHANNELS.items() for channel, _, _ in listed}
+    rows: dict[str, list[Row]] = {channel: [] for channel in channels}
+    for seq, channel, when, received, value, flag, reason, raw in soak.world.gateway_rows(
+        "SELECT seq, channel, time, received, value, flag, reason, raw FROM reading WHERE imported = 0 ORDER BY seq"
+    ):
+        number = None if value is None else float(value)
+        rows[channel].append(Row(seq, _at(when), _at(received), number, flag, reason, raw))
+    payloads = [
+        dict(parse(jws).payload)
+        for (jws,) in soak.world.gateway_rows("SELECT jws FROM statement WHERE kind = 'event' ORDER BY seq")
+    ]
+    return Facts(
+        served={channel: list(_served(journal, device, channel)) for channel, device in channels.items()},
+        messages={device: list(_acknowledged(journal, device)) for device in ("gas1", "gas2")},
+        frames=[one["qn"] for one in journal if one["device"] == "cems" and one["what"] == "answered"],
+        faults=[
+            (one["device"], one["dials"], _at(one["from"]), _at(one["at"]))
+            for one in journal
+            if one["what"] == "fault-end"
+        ],
+        rows=rows,
+        events=payloads,
+        quarantine=[
+            (_at(received), source)
+            for received, source in soak.world.gateway_rows("SELECT received, source FROM quarantine")
+        ],
+        kills=soak.kills,
+        ended=soak.ended,
+        broker_away=soak.broker_away,
+        kinds={_key(one.device, one.kind.dials): (one.kind.seen_by, one.kind.least_s) for one in soak.plan.faults},
+    )
+
+
+def harms(facts: Facts) -> list[str]:
+    """Name everything that is wrong."""
+    return [*_answers(facts), *_messages(facts), *_frames(facts), *_holes(facts), *_unseen(facts)]
+
+
+def summary(facts: Facts) -> str:
+    """Count what the soak was about."""
+    served = sum(len(one) for one in facts.served.values())
+    dropped = Counter(f"{device} {'+'.join(dials)}" for device, dials, _, _ in facts.faults)
+    return (
+        f"answered={served} messages={sum(map(len, facts.messages.values()))} frames={len(facts.frames)}"
+        f" readings={sum(map(len, facts.rows.values()))} faults={sum(dropped.values())} of {len(dropped)} kinds"
+        f" kills={len(facts.kills)} broker={len(facts.broker_away)} events={len(facts.events)}"
+        f" quarantined={len(facts.quarantine)}"
+    )
+
+
+# -- what was said is stored once ---------------------------------------------------------------------------
+
+
+def _answers(facts: Facts) -> Iterator[str]:
+    for device in MODBUS:
+        for channel, _, _ in CHANNELS[device]:
+            yield from _channel(facts, device, channel)
+
+
+def _channel(facts: Facts, device: str, channel: str) -> Iterator[str]:
+    """Pair readings with answers, each answer once; say which is left on either side without an excuse."""
+    answers, rows = facts.served[channel], facts.rows[channel]
+    times = [one.at for one in answers]
+    taken: set[int] = set()
+    for row in rows:
+        if row.flag == "B":
+            continue
+        words = row.raw.replace(" ", "").upper()
+        first = bisect_left(times, row.received - _TRIES_S)
+        last = bisect_left(times, row.received + 0.05)
+        found = [at for at in range(first, last) if at not in taken and answers[at].words == words]
+        if not found:
+            yield f"{channel}: reading {row.seq} ({words}) was answered by nobody, or is there twice"
+            continue
+        taken.add(found[-1])
+    ordered = sorted(rows, key=lambda row: row.received)
+    received = [row.received for row in ordered]
+    for at, answer in enumerate(answers):
+        if at in taken or _is_excused(facts, answer.at):
+            continue
+        behind = bisect_left(received, answer.at - 0.01)
+        following = ordered[behind] if behind < len(ordered) else None
+        if following is not None and following.flag == "B":
+            continue  # given up, and said so
+        asked_again = times[at + 1] if at + 1 < len(times) else facts.ended
+        if asked_again - answer.at > _GIVEN_UP_S and (following is None or following.received > asked_again):
+            continue  # given up after its time, and asked again: the poll's reading is the next answer
+        yield f"{channel}: the answer at {answer.at:.3f} ({answer.words}) of {device} is lost"
+
+
+def _is_excused(facts: Facts, at: float) -> bool:
+    """Tell whether the gateway was killed before it had to commit, or was being stopped."""
+    return at > facts.ended - 0.05 or any(kill - COMMIT_S <= at <= kill + 0.05 for kill in facts.kills)
+
+
+def _messages(facts: Facts) -> Iterator[str]:
+    for device, payloads in facts.messages.items():
+        for channel, point, _ in CHANNELS[device]:
+            stored = Counter(row.raw for row in facts.rows[channel])
+            begun = next((at for at, one in enumerate(payloads) if stored[one]), len(payloads))
+            if begun == len(payloads):
+                yield f"{channel}: nothing was stored"
+            for payload in dict.fromkeys(payloads[begun:]):
+                if stored[payload] != 1:
+                    yield f"{channel}: message {payload} is stored {stored[payload]} times ({point})"
+            yield from (f"{channel}: {raw} is stored {n} times" for raw, n in stored.items() if n > 1)
+
+
+def _frames(facts: Facts) -> Iterator[str]:
+    for channel, _, _ in CHANNELS["cems"]:
+        stored = Counter(json.loads(row.raw)["qn"] for row in facts.rows[channel])
+        for qn in facts.frames:
+            if stored[qn] != 1:
+                yield f"{channel}: frame {qn} is stored {stored[qn]} times"
+
+
+# -- no hole in time ----------------------------------------------------------------------------------------
+
+
+def _holes(facts: Facts) -> Iterator[str]:
+    """Look for time without any reading that neither a gap event nor the reading behind it names."""
+    gaps = [
+        (_at(one["data"]["from"]), _at(one["data"]["to"]), str(one["data"].get("source", "")))
+        for one in facts.events
+        if one["type"] == "gap"
+    ]
+    for device, channels in CHANNELS.items():
+        poll = FRAME_S if device == "cems" else POLL_S if device in ("em1", "em2", "gas1", "gas2") else LINE_POLL_S
+        allowed = 3 * poll + 1.0 + (2 * _TRIES_S if device in MODBUS else 0.5)
+        for channel, _, _ in channels:
+            rows = sorted(facts.rows[channel], key=lambda row: row.received)
+            for before, after in pairwise(rows):
+                if after.received - before.received <= allowed or "Q06" in after.reason:
+                    continue
+                if not any(start < after.received and end > before.received for start, end, _ in gaps):
+                    hole = f"{before.received:.1f} to {after.received:.1f}"
+                    yield f"{channel}: no reading from {hole} and nothing says so"
+
+
+# -- every fault is seen ------------------------------------------------------------------------------------
+
+
+def _unseen(facts: Facts) -> Iterator[str]:
+    ups = _ups(facts)
+    for device, dials, start, end in facts.faults:
+        seen_by, least = facts.kinds[_key(device, dials)]
+        if seen_by == HARMLESS:
+            continue
+        up = max((min(end, till) - max(start, since) for since, till in ups), default=0.0)
+        if end > facts.ended or (up < least and _was_said(facts, start, end)):
+            continue
+        late = sum(b - a + _AFTER_S for a, b in facts.broker_away if a < end and b > start)
+        if not _is_seen(facts, device, seen_by, start, end + _AFTER_S + late):
+            yield f"{device}: {dict(dials)} from {start:.1f} to {end:.1f} left no trace ({seen_by})"
+
+
+def _was_said(facts: Facts, start: float, end: float) -> bool:
+    """Tell whether the gateway said that it was away: there was nobody to see the fault long enough."""
+    starts = [_at(one["t"]) for one in facts.events if one["type"] == "restart"]
+    return _any_between(starts, start - _AFTER_S, end + _AFTER_S)
+
+
+def _is_seen(facts: Facts, device: str, seen_by: str, start: float, end: float) -> bool:
+    channels = [channel for channel, _, _ in CHANNELS[device]]
+    rows = [row for channel in channels for row in facts.rows[channel] if start <= row.received <= end]
+    if seen_by == QUARANTINED:
+        mark = "hj212" if device == "cems" else f"plant/{device}/"
+        return any(start <= at <= end and mark in source for at, source in facts.quarantine)
+    if seen_by == LATE_CLOCK:
+        return any(
+            row.value is not None and abs(row.value - row.received) > _SCALE_OF_CLOCK_S
+            for row in facts.rows["BELT.CLOCK"]
+            if start <= row.received <= end
+        )
+    if any(re.search(seen_by, row.reason) for row in rows):
+        return True
+    if seen_by == "Q31":  # a torn value is nothing wrong as long as the count goes on rising
+        values = [
+            row.value for row in facts.rows[channels[0]] if start <= row.received <= end and row.value is not None
+        ]
+        return values == sorted(values)
+    return any(_is_gap_of(one, device, channels, seen_by, start, end) for one in facts.events)
+
+
+def _is_gap_of(
+    event: Mapping[str, Any], device: str, channels: Sequence[str], seen_by: str, start: float, end: float
+) -> bool:
+    data = event["data"]
+    if event["type"] != "gap" or not (data.get("source") == device or data.get("channel") in channels):
+        return False
+    said = f"{data['reason']} Q06"
+    return _at(data["from"]) < end and _at(data["to"]) > start and re.search(seen_by, said) is not None
+
+
+def _ups(facts: Facts) -> list[tuple[float, float]]:
+    """List when the gateway ran: from each start that it committed to the next kill."""
+    starts = [_at(one["t"]) for one in facts.events if one["type"] == "restart"]
+    return [
+        (start + _SLACK_S, min([kill for kill in (*facts.kills, facts.ended) if kill > start], default=start))
+        for start in starts
+    ]
+
+
+# -- the journal --------------------------------------------------------------------------------------------
+
+
+def _served(journal: Sequence[Mapping[str, Any]], device: str, channel: str) -> Iterator[Answer]:
+    if device not in MODBUS:
+        return
+    points = shipped()[PROFILE_OF[device]].points
+    point = points[next(point for name, point, _ in CHANNELS[device] if name == channel)]
+    first = min((part.address for part in point.parts), default=point.address)
+    words = sum(part.words for part in point.parts) or point.words
+    for one in journal:
+        if one["device"] != device or one["what"] != "answered" or one["table"] != point.table:
+            continue
+        offset = first - one["address"]
+        if offset >= 0 and offset + words <= one["count"]:
+            yield Answer(_at(one["at"]), one["words"][4 * offset : 4 * (offset + words)])
+
+
+def _acknowledged(journal: Sequence[Mapping[str, Any]], device: str) -> Iterator[str]:
+    """Give the payloads that reached the broker, without those that are no JSON."""
+    on_their_way: dict[int, str] = {}
+    early: set[int] = set()
+    for one in journal:
+        if one["device"] != device:
+            continue
+        if one["what"] == "message":
+            if one["mid"] in early:
+                early.discard(one["mid"])
+                if not one["payload"].startswith("hex:"):
+                    yield one["payload"]
+            else:
+                on_their_way[one["mid"]] = one["payload"]
+        elif one["what"] == "acknowledged":
+            payload = on_their_way.pop(one["mid"], None)
+            if payload is None:
+                early.add(one["mid"])
+            elif not payload.startswith("hex:"):
+                yield payload
+
+
+def _key(device: str, dials: Mapping[str, Any]) -> str:
+    """Name a fault the same whether it comes from the plan or, as JSON, from the journal."""
+    return f"{device} " + ", ".join(f"{name}={_plain(value)}" for name, value in sorted(dials.items()))
+
+
+def _plain(value: Any) -> str:
+    try:
+        return f"{float(value):g}"
+    except (TypeError, ValueError):
+        return str(value)
+
+
+def _any_between(moments: Sequence[float], first: float, last: float) -> bool:
+    at = bisect_left(moments, first)
+    return at < len(moments) and moments[at] <= last
+
+
+def _at(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
