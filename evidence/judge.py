@@ -15,7 +15,18 @@ from evidence.channel import Channel, ChannelKind
 from evidence.judge_device import Calibrated, calibration_status, identity_changed
 from evidence.judge_finding import Finding, found
 from evidence.judge_rules import RuleSet, packaged_rules
-from evidence.judge_time import LOGGER, Gap, Instant, clock_offset, duplicate, future, is_possible, order, silence
+from evidence.judge_time import (
+    LOGGER,
+    Gap,
+    Instant,
+    clock_offset,
+    duplicate,
+    future,
+    is_polled_clock,
+    is_possible,
+    order,
+    silence,
+)
 from evidence.judge_total import TotalWatch, judge_total
 from evidence.judge_usual import Usual, usual_of
 from evidence.judge_value import (
@@ -150,6 +161,7 @@ def decide(
     if (
         usual is None
         or circumstances.is_stopped
+        or is_polled_clock(reading, basis.channel)
         or not usual.covers(reading, now, newest=watch.newest, last=watch.last, alive=watch.alive, same=watch.same)
     ):
         verdict = _looked_at(watch, reading, basis, now, circumstances)

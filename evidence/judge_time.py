@@ -10,12 +10,14 @@ from decimal import Decimal
 from functools import lru_cache
 
 from evidence.channel import Channel, ChannelKind
-from evidence.encoding import FIRST_YEAR, LAST_YEAR, time_text
+from evidence.encoding import FIRST_YEAR, LAST_YEAR, parse_time, time_text
 from evidence.judge_finding import Finding, active, found
 from evidence.judge_rules import RuleSet, Severity
 from evidence.reading import Flag, Reading
 
 NO_READINGS = "no readings"
+POLLED = "modbus"
+"""How a channel comes that the gateway polls and dates itself."""
 LOGGER = "hj212"
 """How a channel comes (`via`) that a data logger forwards."""
 
@@ -96,19 +98,26 @@ def clock_offset(reading: Reading, channel: Channel, rules: RuleSet) -> Finding 
     """Q05: the device's time is off the gateway's by more than a minute, or by more than five (an error).
 
     An interval is stamped with its start, and so are a data logger's means (HJ 212, whose listener says itself what
-    came late): being behind says nothing there. Elsewhere a late message looks like a slow clock.
+    came late): being behind says nothing there. Elsewhere a late message looks like a slow clock. A clock that is
+    polled as a point of its own dates no reading: what it shows is never an error.
     """
     rule = active(rules, "Q05")
     if rule is None or reading.imported or not reading.device_time:
         return None
-    offset = reading.time - reading.received
+    is_polled = is_polled_clock(reading, channel)
+    offset = (parse_time(reading.device_time) if is_polled else reading.time) - reading.received
     if offset < timedelta(0) and (channel.kind is ChannelKind.INTERVAL or channel.via == LOGGER):
         return None
     if abs(offset) <= seconds(rule.limit("warn_s")):
         return None
     side = "ahead" if offset > timedelta(0) else "behind or late"
-    severe = abs(offset) > seconds(rule.limit("error_s"))
+    severe = abs(offset) > seconds(rule.limit("error_s")) and not is_polled
     return found(rule, f"device {side} by {_shown(abs(offset))}", Severity.ERROR if severe else Severity.WARNING)
+
+
+def is_polled_clock(reading: Reading, channel: Channel) -> bool:
+    """Tell whether a reading is what the gateway read off a device's clock: its device time is what that shows."""
+    return bool(reading.device_time) and channel.kind is ChannelKind.STATE and channel.via == POLLED
 
 
 def silence(

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from device_profiles import Decoded, Mismatch, ReadBlock, Table, decode, mismatches
+from evidence.encoding import time_text
+from evidence.judge_time import is_possible
 from evidence.reading import FLAG_NAMED, Flag, Reading
 from gateway.catalogue import Instrument
 from gateway.clock import Clock
@@ -334,7 +336,8 @@ class Poller:
                 readings += self._unread(name, cycle.errors[name])
                 continue
             one, time = decoded[name], cycle.received[name]
-            read = [to_reading(channel, one, time, time) for channel in fed]
+            shown = _shown_time(one) if profile.points[name].clock is not None else ""
+            read = [to_reading(channel, one, time, time, device_time=shown) for channel in fed]
             readings += [self._doubted(one) for one in read] if is_wrong_device else read
         return readings
 
@@ -368,6 +371,14 @@ class Poller:
                 now or "ok",
                 was or "ok",
             )
+
+
+def _shown_time(clock: Decoded) -> str:
+    """Return what a device's clock shows, as a time of evidence; nothing where it shows none."""
+    if not isinstance(clock.value, str) or not clock.is_valid:
+        return ""
+    shown = datetime.fromisoformat(clock.value)
+    return time_text(shown) if is_possible(shown) else ""
 
 
 def to_reading(

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from evidence.channel import Channel, ChannelKind
+from evidence.encoding import time_text
 from evidence.judge import Basis, Circumstances, Limits, TotalWatch, Verdict, Watch, decide, judge_total
 from evidence.judge_device import Calibrated, Frames, frame_refused
 from evidence.judge_rules import Override, Severity, packaged_rules
@@ -62,6 +63,7 @@ BAD = Watch(calibrated=Calibrated(passed=T0, failed=T0 + HOUR))
 CALIBRATED = Basis(VALUE, RULES, calibrated_every=timedelta(hours=26))
 IDENTITY = Basis(replace(VALUE, kind=ChannelKind.STATE), RULES, is_identity=True)
 SPARSE = Basis(VALUE, RULES, is_sparse=True)
+CLOCK = Basis(replace(VALUE, kind=ChannelKind.STATE), RULES)
 INTERVAL = Basis(replace(VALUE, kind=ChannelKind.INTERVAL), RULES)
 FLAT = [at(60 * minute) for minute in range(61)]
 
@@ -77,6 +79,8 @@ FLAT = [at(60 * minute) for minute in range(61)]
         ("Q05", PLAIN, None, [late(0, 61)]),
         ("Q05", PLAIN, None, [late(0, -90)]),
         ("Q05", INTERVAL, None, [late(0, -90)]),
+        ("Q05", CLOCK, None, [at(0, device_time=time_text(T0 + 61 * S))]),
+        ("Q05", CLOCK, None, [at(0, device_time=time_text(T0 - HOUR))]),
         ("Q06", PLAIN, None, [at(0), at(182)]),
         ("Q06", PLAIN, None, [at(0), *(at(60 * n, None, Flag.NO_COMMUNICATION) for n in (1, 2, 3)), at(240)]),
         ("Q13", PLAIN, None, [at(0, 0, Flag.NO_COMMUNICATION)]),
@@ -114,6 +118,7 @@ def test_check_fires(rule: str, basis: Basis, watch: Watch | None, readings: lis
         ("Q05", PLAIN, None, [late(0, 60)]),
         ("Q05", PLAIN, None, [at(0, received=T0 + HOUR)]),
         ("Q05", INTERVAL, None, [late(0, 900)]),
+        ("Q05", CLOCK, None, [at(0, device_time=time_text(T0 + 60 * S))]),
         ("Q05", Basis(replace(VALUE, via="hj212"), RULES), None, [late(0, 3600)]),
         ("Q06", PLAIN, None, [at(0), at(60), at(121)]),
         ("Q06", PLAIN, None, [at(0), at(60, None, Flag.NO_COMMUNICATION), at(120)]),

@@ -26,7 +26,6 @@ TIMEOUT_S = 0.5
 HARMLESS = ""
 """Of faults that leave the data whole: nothing is lost, nothing is twice, and there is nothing to be said."""
 QUARANTINED = "quarantine"
-LATE_CLOCK = "clock"
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ KINDS: Mapping[str, tuple[Kind, ...]] = {
         *_ORDER,
         _RESET,
         Kind({"state": "calibration", "shows": "held"}, "calibration", 2.5),
-        Kind({"clock_offset_s": 900}, LATE_CLOCK, 2.5),
+        Kind({"clock_offset_s": 900}, "Q05", 2.5),
     ),
     "stack": (
         *_WIRE,

@@ -23,7 +23,6 @@ from fault_soak import (
     CHANNELS,
     FRAME_S,
     HARMLESS,
-    LATE_CLOCK,
     LINE_POLL_S,
     MODBUS,
     POLL_S,
@@ -43,7 +42,6 @@ _AFTER_S = 4.0
 """How long after its end a fault may still show: late readings, a broker that was away."""
 _TRIES_S = 8 * TIMEOUT_S
 _GIVEN_UP_S = 0.9 * TIMEOUT_S
-_SCALE_OF_CLOCK_S = 300
 
 
 @dataclass(frozen=True)
@@ -237,7 +235,7 @@ def _unseen(facts: Facts) -> Iterator[str]:
     ups = _ups(facts)
     for device, dials, start, end in facts.faults:
         seen_by, least = facts.kinds[_key(device, dials)]
-        if seen_by == HARMLESS:
+        if seen_by == HARMLESS or not _can_be_known(facts, device, dials, start):
             continue
         up = max((min(end, till) - max(start, since) for since, till in ups), default=0.0)
         if end > facts.ended or (up < least and _was_said(facts, start, end)):
@@ -245,6 +243,14 @@ def _unseen(facts: Facts) -> Iterator[str]:
         late = sum(b - a + _AFTER_S for a, b in facts.broker_away if a < end and b > start)
         if not _is_seen(facts, device, seen_by, start, end + _AFTER_S + late):
             yield f"{device}: {dict(dials)} from {start:.1f} to {end:.1f} left no trace ({seen_by})"
+
+
+def _can_be_known(facts: Facts, device: str, dials: Mapping[str, Any], start: float) -> bool:
+    """Tell whether a count that jumps once was ever read before it did; other faults last."""
+    if not {"reset", "rollover"} & set(dials):
+        return True
+    total = CHANNELS[device][0][0]
+    return any(row.flag == "N" and row.received < start for row in facts.rows[total])
 
 
 def _was_said(facts: Facts, start: float, end: float) -> bool:
@@ -259,12 +265,6 @@ def _is_seen(facts: Facts, device: str, seen_by: str, start: float, end: float) 
     if seen_by == QUARANTINED:
         mark = "hj212" if device == "cems" else f"plant/{device}/"
         return any(start <= at <= end and mark in source for at, source in facts.quarantine)
-    if seen_by == LATE_CLOCK:
-        return any(
-            row.value is not None and abs(row.value - row.received) > _SCALE_OF_CLOCK_S
-            for row in facts.rows["BELT.CLOCK"]
-            if start <= row.received <= end
-        )
     if any(re.search(seen_by, row.reason) for row in rows):
         return True
     if seen_by == "Q31":  # a torn value is nothing wrong as long as the count goes on rising

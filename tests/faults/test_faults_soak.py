@@ -19,7 +19,7 @@ from cunzheng.simulator.broker import mosquitto_path
 from evidence.encoding import time_text
 
 pytestmark = pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
-SHORT_S = 13.0
+SHORT_S = 12.0
 MINUTES = float(os.environ.get("CUNZHENG_SOAK_MINUTES", "1"))
 SEED = int(os.environ.get("CUNZHENG_SEED", "20260301"))
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,27 @@ def upload(cp: str, **changed: str) -> bytes:
 
 
 # -- readings -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dials", "value", "flag", "reason"),
+    [
+        (LoggerDials(clock_offset_s=600), "12.5", "D", "Q03 time lies in the future"),
+        (LoggerDials(flag="C", zero=True), "0", "C", "logger says C"),
+        (LoggerDials(drift=4), "62.5000", "T", "Q15 above 40"),
+    ],
+)
+async def test_fault_of_a_logger_is_said_of_its_reading(
+    plant: Plant, dials: LoggerDials, value: str, flag: str, reason: str
+) -> None:
+    async with listening(plant) as listener, logger(plant, listener, dials=dials) as simulator:
+        await simulator.send()
+        plant.clock.advance(timedelta(hours=1))
+        await simulator.send()
+    last = readings(plant)[-1]
+    assert Decimal(last["value"]) == Decimal(value)
+    assert last["flag"] == flag
+    assert reason in last["reason"]
 
 
 async def test_frame_becomes_readings_and_is_answered(plant: Plant) -> None:

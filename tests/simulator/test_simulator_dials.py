@@ -199,13 +199,18 @@ def test_every_profile_has_a_state_in_which_it_is_well() -> None:
         states_showing(shipped()["eastron-sdm630"], Quality.CALIBRATION)
 
 
-@pytest.mark.parametrize("offset_s", [0.0, -400.0, 3600.0])
-async def test_clock_point_shows_the_devices_own_clock(tmp_path: Path, offset_s: float) -> None:
+@pytest.mark.parametrize(
+    ("offset_s", "reason"),
+    [(0.0, ""), (-400.0, "Q05 device behind or late by 400 s"), (3600.0, "Q05 device ahead by 3600 s")],
+)
+async def test_clock_point_shows_the_devices_own_clock(tmp_path: Path, offset_s: float, reason: str) -> None:
     async with rig(tmp_path, "siemens-bw500", BELT, {"clock": ""}, device_id="2") as belt:
         belt.device.dials.clock_offset_s = offset_s
-        seconds = (await belt.read())["clock"].value
-        assert seconds is not None
-        assert float(seconds) - belt.clock.now().timestamp() == offset_s
+        clock = (await belt.read())["clock"]
+        assert clock.value is not None
+        assert float(clock.value) - belt.clock.now().timestamp() == offset_s
+        assert said(clock) == (Flag.NORMAL, reason)
+        assert clock.time == belt.clock.now()
 
 
 # -- dials of the wire --------------------------------------------------------------------------------------
