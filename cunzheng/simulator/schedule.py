@@ -28,21 +28,25 @@ class TimedFault:
 
 async def run_schedule(faults: Iterable[TimedFault], dials: Mapping[str, AnyDials], journal: Journal) -> None:
     """Turn every dial when its time comes; what is still turned at the end is noted as ended then."""
-    await asyncio.gather(*(_one(fault, dials[fault.device], journal) for fault in faults))
+    chosen = list(faults)
+    standing = [{name: getattr(dials[one.device], name) for name in one.dials} for one in chosen]
+    pairs = zip(chosen, standing, strict=True)
+    await asyncio.gather(*(_one(fault, dials[fault.device], before, journal) for fault, before in pairs))
 
 
-async def _one(fault: TimedFault, dials: AnyDials, journal: Journal) -> None:
+async def _one(fault: TimedFault, dials: AnyDials, before: Mapping[str, Any], journal: Journal) -> None:
+    """Turn the dials of one fault, and back to where they stood `before` the first: also when faults overlap."""
     start = asyncio.get_running_loop().time()
     due = start + fault.at_s
     while True:
         await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
-        before = {name: getattr(dials, name) for name in fault.dials}
         began = datetime.now(UTC)
         for name, value in fault.dials.items():
             setattr(dials, name, value)
         journal.note(fault.device, "fault-start", {"dials": dict(fault.dials)})
         try:
-            await (asyncio.sleep(fault.for_s) if fault.for_s else asyncio.Event().wait())
+            rest = due + fault.for_s - asyncio.get_running_loop().time()
+            await (asyncio.sleep(max(0.0, rest)) if fault.for_s else asyncio.Event().wait())
         finally:
             for name, value in before.items():
                 setattr(dials, name, value)

@@ -38,10 +38,14 @@ from evidence.statement import parse
 COMMIT_S = 1.0
 """A polled reading is committed within a second (ARCHITECTURE.md, invariant 8)."""
 _SLACK_S = 0.6
+_FEWEST_LOOKS = 3
+_LOOKS = frozenset({"answered", "refused", "silent", "disconnected", "message", "frame"})
 _AFTER_S = 4.0
 """How long after its end a fault may still show: late readings, a broker that was away."""
 _TRIES_S = 8 * TIMEOUT_S
 _GIVEN_UP_S = 0.9 * TIMEOUT_S
+_BURST_S = POLL_S / 4
+"""No poll follows another so soon: of two answers so close together the first had been given up."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,8 @@ class Facts:
     kills: Sequence[float]
     ended: float
     broker_away: Sequence[tuple[float, float]]
+    looks: Mapping[str, Sequence[float]]
+    """When each device was asked, or sent something."""
     kinds: Mapping[str, tuple[str, float]]
     """By what is turned: by which reason it is seen, and how long that takes."""
 
@@ -118,6 +124,10 @@ def facts_of(soak: Soak) -> Facts:
         kills=soak.kills,
         ended=soak.ended,
         broker_away=soak.broker_away,
+        looks={
+            device: [_at(one["at"]) for one in journal if one["device"] == device and one["what"] in _LOOKS]
+            for device in CHANNELS
+        },
         kinds={_key(one.device, one.kind.dials): (one.kind.seen_by, one.kind.least_s) for one in soak.plan.faults},
     )
 
@@ -143,12 +153,13 @@ def summary(facts: Facts) -> str:
 
 
 def _answers(facts: Facts) -> Iterator[str]:
+    gone = _uncommitted(facts)
     for device in MODBUS:
         for channel, _, _ in CHANNELS[device]:
-            yield from _channel(facts, device, channel)
+            yield from _channel(facts, device, channel, gone)
 
 
-def _channel(facts: Facts, device: str, channel: str) -> Iterator[str]:
+def _channel(facts: Facts, device: str, channel: str, gone: Sequence[tuple[float, float]]) -> Iterator[str]:
     """Pair readings with answers, each answer once; say which is left on either side without an excuse."""
     answers, rows = facts.served[channel], facts.rows[channel]
     times = [one.at for one in answers]
@@ -167,21 +178,28 @@ def _channel(facts: Facts, device: str, channel: str) -> Iterator[str]:
     ordered = sorted(rows, key=lambda row: row.received)
     received = [row.received for row in ordered]
     for at, answer in enumerate(answers):
-        if at in taken or _is_excused(facts, answer.at):
+        if at in taken or any(first <= answer.at <= last for first, last in gone):
             continue
         behind = bisect_left(received, answer.at - 0.01)
         following = ordered[behind] if behind < len(ordered) else None
         if following is not None and following.flag == "B":
             continue  # given up, and said so
         asked_again = times[at + 1] if at + 1 < len(times) else facts.ended
+        if asked_again - answer.at < _BURST_S:
+            continue  # a device that stood still answers at once what it was asked again and again meanwhile
         if asked_again - answer.at > _GIVEN_UP_S and (following is None or following.received > asked_again):
             continue  # given up after its time, and asked again: the poll's reading is the next answer
         yield f"{channel}: the answer at {answer.at:.3f} ({answer.words}) of {device} is lost"
 
 
-def _is_excused(facts: Facts, at: float) -> bool:
-    """Tell whether the gateway was killed before it had to commit, or was being stopped."""
-    return at > facts.ended - 0.05 or any(kill - COMMIT_S <= at <= kill + 0.05 for kill in facts.kills)
+def _uncommitted(facts: Facts) -> list[tuple[float, float]]:
+    """List the times whose answers went with a kill: the group that waited, longer where the disk stood still."""
+    received = sorted(row.received for rows in facts.rows.values() for row in rows)
+    found = [(facts.ended - 0.05, float("inf"))]
+    for kill in facts.kills:
+        newest = received[max(0, bisect_left(received, kill) - 1)]
+        found.append((min(kill - COMMIT_S, newest), kill + 0.05))
+    return found
 
 
 def _messages(facts: Facts) -> Iterator[str]:
@@ -237,8 +255,7 @@ def _unseen(facts: Facts) -> Iterator[str]:
         seen_by, least = facts.kinds[_key(device, dials)]
         if seen_by == HARMLESS or not _can_be_known(facts, device, dials, start):
             continue
-        up = max((min(end, till) - max(start, since) for since, till in ups), default=0.0)
-        if end > facts.ended or (up < least and _was_said(facts, start, end)):
+        if end > facts.ended or not _was_looked_at(facts, device, start, end, least, ups):
             continue
         late = sum(b - a + _AFTER_S for a, b in facts.broker_away if a < end and b > start)
         if not _is_seen(facts, device, seen_by, start, end + _AFTER_S + late):
@@ -253,10 +270,16 @@ def _can_be_known(facts: Facts, device: str, dials: Mapping[str, Any], start: fl
     return any(row.flag == "N" and row.received < start for row in facts.rows[total])
 
 
-def _was_said(facts: Facts, start: float, end: float) -> bool:
-    """Tell whether the gateway said that it was away: there was nobody to see the fault long enough."""
-    starts = [_at(one["t"]) for one in facts.events if one["type"] == "restart"]
-    return _any_between(starts, start - _AFTER_S, end + _AFTER_S)
+def _was_looked_at(
+    facts: Facts, device: str, start: float, end: float, least: float, ups: Sequence[tuple[float, float]]
+) -> bool:
+    """Tell whether one run of the gateway looked at the faulty device long enough, and lived to commit what it saw."""
+    for since, till in ups:
+        first, last = max(start, since), min(end, till - COMMIT_S - _TRIES_S / 2)
+        looks = [at for at in facts.looks[device] if first <= at <= last]
+        if len(looks) >= _FEWEST_LOOKS and looks[-1] - looks[0] >= least - _SLACK_S:
+            return True
+    return False
 
 
 def _is_seen(facts: Facts, device: str, seen_by: str, start: float, end: float) -> bool:

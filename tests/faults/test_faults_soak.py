@@ -99,6 +99,7 @@ def good_facts() -> Facts:
         kills=[],
         ended=START + 10,
         broker_away=[],
+        looks=dict.fromkeys(CHANNELS, polls),
         kinds={
             "em1 stuck=1": ("Q18", 2.0),
             "cems flag=C": ("logger says C", 2.0),

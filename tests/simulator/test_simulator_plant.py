@@ -16,8 +16,10 @@ from cunzheng.commands_profile import find_profile
 from cunzheng.simulator.dials import Dials
 from cunzheng.simulator.errors import PlantFileError
 from cunzheng.simulator.hj212_logger import LoggerDials
+from cunzheng.simulator.journal import Journal
 from cunzheng.simulator.plant import Plant
 from cunzheng.simulator.plant_file import SAMPLE, LoggerDialSettings, ModbusDials, MqttDials, read_plant
+from cunzheng.simulator.schedule import TimedFault, run_schedule
 from device_profiles import shipped
 from gateway.errors import DeviceError
 from gateway.line import LineAddress, Manners
@@ -127,6 +129,18 @@ async def test_timed_fault_is_on_the_wire_while_the_journal_says_so(tmp_path: Pa
 
 def pairs(faults: list[dict[str, Any]]) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     return list(zip(faults[::2], faults[1::2], strict=True))
+
+
+async def test_faults_that_overlap_leave_every_dial_where_it_stood() -> None:
+    dials = Dials(delay_s=0.5)
+    faults = [
+        TimedFault("d", {"word_order": one, "delay_s": 2.0}, at, 0.06) for one, at in (("words", 0), ("both", 0.03))
+    ]
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(
+            asyncio.gather(run_schedule(faults, {"d": dials}, Journal()), asyncio.Event().wait()), 0.2
+        )
+    assert dials == Dials(delay_s=0.5)
 
 
 @pytest.mark.parametrize(
