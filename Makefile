@@ -36,16 +36,12 @@ faults:  ## the fault tests, longer: ROUNDS=200
 	@setup/setup.sh test
 	@CUNZHENG_FAULT_ROUNDS=$${ROUNDS:-50} $(BIN)/python -m pytest -m faults --timeout 3600 $(ARGS)
 
-<<<<<<< HEAD
-bench:  ## the measurements in benchmarks/, about three minutes; see docs/benchmarks.md
-=======
 soak:  ## devices with random faults while gateway, broker and centre are killed: MINUTES=30
 	@setup/setup.sh test
 	@CUNZHENG_FAULT_ROUNDS=1 CUNZHENG_SOAK_MINUTES=$${MINUTES:-30} \
 	    $(BIN)/python -m pytest -s -k soak_of_many_minutes --timeout 36000 tests/faults/test_faults_soak.py $(ARGS)
 
-bench:  ## the measurements in benchmarks/
->>>>>>> ce609c8 (Soak: random faults of eight devices while gateway, broker and centre are killed, and an audit of the devices' journal against the store)
+bench:  ## the measurements in benchmarks/, about three minutes; see docs/benchmarks.md
 	@setup/setup.sh test
 	@shopt -s nullglob; for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS); done
 
