@@ -45,7 +45,7 @@ _AFTER_S = 4.0
 _TRIES_S = 8 * TIMEOUT_S
 _GIVEN_UP_S = 0.9 * TIMEOUT_S
 _BURST_S = POLL_S / 4
-"""No poll follows another so soon: of two answers so close together the first had been given up."""
+"""No poll follows another so soon: answers so close together were given up, but for one at most."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,8 @@ def _channel(facts: Facts, device: str, channel: str, gone: Sequence[tuple[float
         if following is not None and following.flag == "B":
             continue  # given up, and said so
         asked_again = times[at + 1] if at + 1 < len(times) else facts.ended
-        if asked_again - answer.at < _BURST_S:
+        asked_before = times[at - 1] if at else 0.0
+        if asked_again - answer.at < _BURST_S or answer.at - asked_before < _BURST_S:
             continue  # a device that stood still answers at once what it was asked again and again meanwhile
         if asked_again - answer.at > _GIVEN_UP_S and (following is None or following.received > asked_again):
             continue  # given up after its time, and asked again: the poll's reading is the next answer
