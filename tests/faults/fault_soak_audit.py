@@ -44,6 +44,8 @@ _AFTER_S = 4.0
 """How long after its end a fault may still show: late readings, a broker that was away."""
 _TRIES_S = 8 * TIMEOUT_S
 _GIVEN_UP_S = 0.9 * TIMEOUT_S
+_SOONER = 0.85
+"""An answer asked for again after less than so much of a poll had been given up."""
 _BURST_S = POLL_S / 4
 """No poll follows another so soon: answers so close together were given up, but for one at most."""
 
@@ -184,9 +186,12 @@ def _channel(facts: Facts, device: str, channel: str, gone: Sequence[tuple[float
         following = ordered[behind] if behind < len(ordered) else None
         if following is not None and following.flag == "B":
             continue  # given up, and said so
+        before = ordered[behind - 1] if behind else None
+        if before is not None and before.flag == "B" and answer.at - before.received < 2 * TIMEOUT_S:
+            continue  # the late answer to what had just been given up, and said so
         asked_again = times[at + 1] if at + 1 < len(times) else facts.ended
         asked_before = times[at - 1] if at else 0.0
-        if asked_again - answer.at < _BURST_S or answer.at - asked_before < _BURST_S:
+        if asked_again - answer.at < _SOONER * poll_of(device) or answer.at - asked_before < _BURST_S:
             continue  # a device that stood still answers at once what it was asked again and again meanwhile
         if asked_again - answer.at > _GIVEN_UP_S and (following is None or following.received > asked_again):
             continue  # given up after its time, and asked again: the poll's reading is the next answer
@@ -195,7 +200,8 @@ def _channel(facts: Facts, device: str, channel: str, gone: Sequence[tuple[float
 
 def _uncommitted(facts: Facts) -> list[tuple[float, float]]:
     """List the times whose answers went with a kill: the group that waited, longer where the disk stood still."""
-    received = sorted(row.received for rows in facts.rows.values() for row in rows)
+    polled = [channel for device in MODBUS for channel, _, _ in CHANNELS[device]]
+    received = sorted(row.received for channel in polled for row in facts.rows[channel])
     found = [(facts.ended - 0.05, float("inf"))]
     for kill in facts.kills:
         newest = received[max(0, bisect_left(received, kill) - 1)]
@@ -227,6 +233,11 @@ def _frames(facts: Facts) -> Iterator[str]:
 # -- no hole in time ----------------------------------------------------------------------------------------
 
 
+def poll_of(device: str) -> float:
+    """Return how often a device is asked, or sends."""
+    return FRAME_S if device == "cems" else POLL_S if device in ("em1", "em2", "gas1", "gas2") else LINE_POLL_S
+
+
 def _holes(facts: Facts) -> Iterator[str]:
     """Look for time without any reading that neither a gap event nor the reading behind it names."""
     gaps = [
@@ -234,9 +245,9 @@ def _holes(facts: Facts) -> Iterator[str]:
         for one in facts.events
         if one["type"] == "gap"
     ]
+    gaps += [(_at(one["t"]), _at(one["t"]), "") for one in facts.events if one["type"] == "restart"]
     for device, channels in CHANNELS.items():
-        poll = FRAME_S if device == "cems" else POLL_S if device in ("em1", "em2", "gas1", "gas2") else LINE_POLL_S
-        allowed = 3 * poll + 1.0 + (2 * _TRIES_S if device in MODBUS else 0.5)
+        allowed = 3 * poll_of(device) + 1.0 + (2 * _TRIES_S if device in MODBUS else 0.5)
         for channel, _, _ in channels:
             rows = sorted(facts.rows[channel], key=lambda row: row.received)
             for before, after in pairwise(rows):
