@@ -39,11 +39,14 @@ COMMIT_S = 1.0
 """A polled reading is committed within a second (ARCHITECTURE.md, invariant 8)."""
 _SLACK_S = 0.6
 _FEWEST_LOOKS = 3
+_FROZEN_S = 1.4
+_NAMES_TIME = re.compile("Q0[3-6]")
+"""A gap, or a device whose own times are said to be wrong: by them there may be no hole."""
 _LOOKS = frozenset({"answered", "refused", "silent", "disconnected", "message", "frame"})
 _AFTER_S = 4.0
 """How long after its end a fault may still show: late readings, a broker that was away."""
 _TRIES_S = 8 * TIMEOUT_S
-_GIVEN_UP_S = 0.9 * TIMEOUT_S
+_GIVEN_UP_S = 0.85 * TIMEOUT_S
 _SOONER = 0.85
 """An answer asked for again after less than so much of a poll had been given up."""
 _BURST_S = POLL_S / 4
@@ -251,7 +254,7 @@ def _holes(facts: Facts) -> Iterator[str]:
         for channel, _, _ in channels:
             rows = sorted(facts.rows[channel], key=lambda row: row.received)
             for before, after in pairwise(rows):
-                if after.received - before.received <= allowed or "Q06" in after.reason:
+                if after.received - before.received <= allowed or _NAMES_TIME.search(after.reason):
                     continue
                 if not any(start < after.received and end > before.received for start, end, _ in gaps):
                     hole = f"{before.received:.1f} to {after.received:.1f}"
@@ -268,6 +271,8 @@ def _unseen(facts: Facts) -> Iterator[str]:
         if seen_by == HARMLESS or not _can_be_known(facts, device, dials, start):
             continue
         if end > facts.ended or not _was_looked_at(facts, device, start, end, least, ups):
+            continue
+        if seen_by == "Q18" and not _stood_still(facts, device, start, end):
             continue
         late = sum(b - a + _AFTER_S for a, b in facts.broker_away if a < end and b > start)
         if not _is_seen(facts, device, seen_by, start, end + _AFTER_S + late):
@@ -291,6 +296,25 @@ def _was_looked_at(
         looks = [at for at in facts.looks[device] if first <= at <= last]
         if len(looks) >= _FEWEST_LOOKS and looks[-1] - looks[0] >= least - _SLACK_S:
             return True
+    return False
+
+
+def _stood_still(facts: Facts, device: str, start: float, end: float) -> bool:
+    """Tell whether one run of the gateway read a value that stayed the same long enough, without a failed poll."""
+    starts = [_at(one["t"]) for one in facts.events if one["type"] == "restart"]
+    rates = [channel for channel, _, _ in CHANNELS[device] if not channel.endswith(("TOTAL", "CLOCK"))]
+    for channel in rates:
+        since = 0.0
+        before: Row | None = None
+        for row in facts.rows[channel]:
+            if not start <= row.received <= end:
+                continue
+            goes_on = before is not None and row.value == before.value and row.flag == before.flag == "N"
+            if not goes_on or (before is not None and _any_between(starts, before.received, row.received)):
+                since = row.received
+            before = row
+            if row.received - since > _FROZEN_S:
+                return True
     return False
 
 
