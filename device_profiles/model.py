@@ -243,6 +243,8 @@ class Point:
     max_change_per_s: Decimal | None = None
     metric: str = ""
     at: int | None = None
+    watched: bool = True
+    """Of an identity point: whether another value means another device, or other settings."""
     place: tuple[str | int, ...] = ()
 
     @property

@@ -83,6 +83,7 @@ class PointBuilder:
             clock=self.clock(place, given),
             configured=(decimal(configured.get("lowest")), decimal(configured.get("highest"))),
             configured_from=(configured.get("lowest_from", ""), configured.get("highest_from", "")),
+            watched=given.get("watched", True),
             place=place,
             **reading,
         )
@@ -109,6 +110,8 @@ class PointBuilder:
             self.fault(place, "累计量须有 totaliser", "the key totaliser is missing for role total")
         if role is not Role.TOTAL and "totaliser" in given:
             self.fault((*place, "totaliser"), "仅 role: total 可用", "allowed with role total only")
+        if role is not Role.IDENTITY and "watched" in given:
+            self.fault((*place, "watched"), "仅 role: identity 可用", "allowed with role identity only")
         if role is Role.INTERVAL and "period" not in given:
             self.fault(place, "时段量须有 period", "the key period is missing for role interval")
 

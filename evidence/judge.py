@@ -9,25 +9,15 @@ where the rule says so. Only an equal repetition may be dropped, and is counted.
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from functools import cached_property
 
 from evidence.channel import Channel, ChannelKind
 from evidence.judge_device import Calibrated, calibration_status, identity_changed
 from evidence.judge_finding import Finding, found
 from evidence.judge_rules import RuleSet, packaged_rules
-from evidence.judge_time import (
-    LOGGER,
-    Gap,
-    Instant,
-    clock_offset,
-    duplicate,
-    future,
-    is_polled_clock,
-    is_possible,
-    order,
-    silence,
-)
-from evidence.judge_total import TotalWatch, judge_total
+from evidence.judge_time import LOGGER, Gap, Instant, clock_offset, duplicate, future, is_possible, order, silence
+from evidence.judge_total import TotalWatch, counted_in_fault, judge_total
 from evidence.judge_usual import Usual, usual_of
 from evidence.judge_value import (
     Judged,
@@ -71,7 +61,8 @@ class Basis:
 
     ``limits`` are physical ones of this channel; ``span`` is the measuring range the instrument is set to;
     ``calibrated_every`` makes the channel one that must be calibrated; ``is_identity`` one that tells who the device
-    is; ``is_sparse`` one that speaks only when something changed.
+    is; ``is_sparse`` one that speaks only when something changed; ``clock_allowed_s`` is how far the
+    clock of its device may be off by the device's profile.
     """
 
     channel: Channel
@@ -82,6 +73,7 @@ class Basis:
     calibrated_every: timedelta | None = None
     is_identity: bool = False
     is_sparse: bool = False
+    clock_allowed_s: Decimal | None = None
 
     @cached_property
     def usual(self) -> Usual | None:
@@ -103,6 +95,10 @@ class Circumstances:
     is_stopped: bool = False
     is_maintained: bool = False
     has_restarted: bool = False
+    of_device: tuple[Finding, ...] = ()
+    """What was found of its device and is to be said of this reading."""
+    in_fault: Decimal | None = None
+    """By how much its device's error counter grew since the poll before."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +157,7 @@ def decide(
     if (
         usual is None
         or circumstances.is_stopped
-        or is_polled_clock(reading, basis.channel)
+        or circumstances.of_device
         or not usual.covers(reading, now, newest=watch.newest, last=watch.last, alive=watch.alive, same=watch.same)
     ):
         verdict = _looked_at(watch, reading, basis, now, circumstances)
@@ -195,8 +191,8 @@ def _looked_at(watch: Watch, reading: Reading, basis: Basis, now: datetime, circ
     else:
         disorder = order(watch.last, reading, basis.channel.poll, rules, is_sparse=basis.is_sparse)
         findings += [] if disorder is None else [disorder]
-    offset = clock_offset(reading, basis.channel, rules)
-    findings += [] if offset is None else [offset]
+    offset = clock_offset(reading, basis.channel, rules, basis.clock_allowed_s)
+    findings += [*([] if offset is None else [offset]), *circumstances.of_device]
     same, identity, judged = _by_value(watch, reading, basis, circumstances)
     watch = _noted(watch, reading, basis.remembered, same, identity)
     findings += [one.finding for one in judged]
@@ -210,15 +206,17 @@ def _counted(verdict: Verdict, basis: Basis, circumstances: Circumstances) -> Ve
     if rule is None:
         return verdict
     watch, findings, gaps = verdict.watch, verdict.findings, verdict.gaps
+    if circumstances.in_fault is not None:
+        before = counted_in_fault(before, circumstances.in_fault)
     total, reading, gap = judge_total(watch.total, before, rule, rules, has_restarted=circumstances.has_restarted)
     if gap is not None:
         gaps = (*gaps, gap)
     if total is not watch.total:
         watch = watch.with_total(total)
-    if reading is before and gap is None:
+    if reading is verdict.reading and gap is None:
         return Verdict(watch, reading, findings, gaps)
-    if reading.reason != before.reason:
-        detail = reading.reason.removesuffix(before.reason).removesuffix("; ").removeprefix("Q31 ")
+    if reading.reason != verdict.reading.reason:
+        detail = reading.reason.removesuffix(verdict.reading.reason).removesuffix("; ").removeprefix("Q31 ")
         findings = (*findings, Finding("Q31", rules.rule("Q31").severity, detail))
     return Verdict(watch, reading, findings, gaps)
 

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
 
+from evidence.encoding import time_text
 from evidence.judge_finding import Finding, active, found
 from evidence.judge_rules import RuleSet
 
@@ -66,10 +67,45 @@ def calibration_status(known: Calibrated, every: timedelta | None, time: datetim
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class IdentityChange:
+    """Another serial, firmware, counter of parameter changes, meter constant or seal than at the look before."""
+
+    device: str
+    point: str
+    before: str
+    after: str
+    seen: datetime
+    """When it last was as before."""
+    found: datetime
+
+    def event_data(self) -> dict[str, str]:
+        """Write the data of the ``maintenance`` event that names before and after."""
+        return {
+            "record": "identity",
+            "device": self.device,
+            "point": self.point,
+            "before": self.before,
+            "after": self.after,
+            "seen": time_text(self.seen),
+            "found": time_text(self.found),
+        }
+
+
+def changed_identity(change: IdentityChange, rules: RuleSet, *, is_maintained: bool) -> Finding | None:
+    """Q34 for what a device says of itself in numbers or texts, which make no readings."""
+    rule = active(rules, "Q34")
+    if rule is None or is_maintained:
+        return None
+    before, after = (one.replace(";", ",") for one in (change.before, change.after))  # a reason's parts end at ;
+    said = f"{change.point} {before} to {after}"
+    return found(rule, f"identity changed without a maintenance record, from {said}")
+
+
 def identity_changed(
     known: Decimal | None, seen: Decimal | None, rules: RuleSet, *, is_maintained: bool
 ) -> Finding | None:
-    """Q34: serial, firmware, counter of parameter changes or seal differ, and nobody recorded maintenance."""
+    """Q34 for a channel: serial, firmware or a counter of changes differs, and nobody recorded maintenance."""
     rule = active(rules, "Q34")
     if rule is None or known is None or seen is None or known == seen or is_maintained:
         return None

@@ -4,7 +4,7 @@ Pure functions of minute and hour values; the gateway asks Q07 and Q08 when it s
 whoever has the whole period. A period not operating is never called incomplete.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -94,15 +94,6 @@ def flag_of_period(flag: Flag, parts: Sequence[Flag], rules: RuleSet) -> Finding
     if (flag is Flag.NORMAL) == (share >= rule.limit("share")):
         return None
     return found(rule, f"flag {flag} with {share:.4f} of the parts normal")
-
-
-def entered_total(flags: Mapping[Flag, int], counted: int, rules: RuleSet) -> Finding | None:
-    """Q13 for a period: more values entered its total than were normal."""
-    rule = active(rules, "Q13")
-    normal = flags.get(Flag.NORMAL, 0)
-    if rule is None or counted <= normal:
-        return None
-    return found(rule, f"{counted} values were counted, {normal} are normal")
 
 
 def mark_against_values(

@@ -11,8 +11,9 @@ from functools import lru_cache
 
 from evidence.channel import Channel, ChannelKind
 from evidence.encoding import FIRST_YEAR, LAST_YEAR, parse_time, time_text
+from evidence.errors import EvidenceError
 from evidence.judge_finding import Finding, active, found
-from evidence.judge_rules import RuleSet, Severity
+from evidence.judge_rules import Rule, RuleSet, Severity
 from evidence.reading import Flag, Reading
 
 NO_READINGS = "no readings"
@@ -94,30 +95,43 @@ def order(
     return None
 
 
-def clock_offset(reading: Reading, channel: Channel, rules: RuleSet) -> Finding | None:
+def clock_offset(
+    reading: Reading, channel: Channel, rules: RuleSet, allowed_s: Decimal | None = None
+) -> Finding | None:
     """Q05: the device's time is off the gateway's by more than a minute, or by more than five (an error).
 
+    A polled reading has the gateway's time; what the device's own clock showed stands beside it now and then, and
+    ``allowed_s`` is what the device's profile allows it, unless the site says otherwise.
+
     An interval is stamped with its start, and so are a data logger's means (HJ 212, whose listener says itself what
-    came late): being behind says nothing there. Elsewhere a late message looks like a slow clock. A clock that is
-    polled as a point of its own dates no reading: what it shows is never an error.
+    came late): being behind says nothing there. Elsewhere a late message looks like a slow clock.
     """
     rule = active(rules, "Q05")
     if rule is None or reading.imported or not reading.device_time:
         return None
-    is_polled = is_polled_clock(reading, channel)
-    offset = (parse_time(reading.device_time) if is_polled else reading.time) - reading.received
+    if channel.via == POLLED and reading.time == reading.received:
+        return _polled_offset(reading, rule, allowed_s)
+    offset = reading.time - reading.received
     if offset < timedelta(0) and (channel.kind is ChannelKind.INTERVAL or channel.via == LOGGER):
         return None
     if abs(offset) <= seconds(rule.limit("warn_s")):
         return None
+    return _off(offset, rule)
+
+
+def _polled_offset(reading: Reading, rule: Rule, allowed_s: Decimal | None) -> Finding | None:
+    try:
+        offset = parse_time(reading.device_time) - reading.received
+    except EvidenceError:  # no time of a clock
+        return None
+    own = rule.limit("warn_s") if allowed_s is None else allowed_s
+    return None if abs(offset) <= seconds(own) else _off(offset, rule)
+
+
+def _off(offset: timedelta, rule: Rule) -> Finding:
     side = "ahead" if offset > timedelta(0) else "behind or late"
-    severe = abs(offset) > seconds(rule.limit("error_s")) and not is_polled
+    severe = abs(offset) > seconds(rule.limit("error_s"))
     return found(rule, f"device {side} by {_shown(abs(offset))}", Severity.ERROR if severe else Severity.WARNING)
-
-
-def is_polled_clock(reading: Reading, channel: Channel) -> bool:
-    """Tell whether a reading is what the gateway read off a device's clock: its device time is what that shows."""
-    return bool(reading.device_time) and channel.kind is ChannelKind.STATE and channel.via == POLLED
 
 
 def silence(

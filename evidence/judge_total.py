@@ -1,8 +1,12 @@
-"""Check Q31: a running total against the one before it (`totaliser.py`), and what a broken count leaves behind."""
+"""Check Q31: a running total against the one before it (`totaliser.py`), and what a broken count leaves behind.
+
+Beside it the counter that some meters have of what passed while they were in fault.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from evidence.judge_rules import RuleSet
 from evidence.judge_time import Gap
@@ -62,6 +66,43 @@ def judge_total(
     gap, told = _told(watch, here, reading, StepKind.ERROR, rules)
     doubted = TotalWatch(believed, here, watch.is_below, told)
     return doubted, _faulty(reading, f"Q31 error: step from {believed.value}{hint}"), gap
+
+
+@dataclass(frozen=True)
+class FaultWatch:
+    """What is remembered of a counter of what passed while the device was in fault; ``told`` is its last event."""
+
+    known: Baseline
+    told: Baseline | None = None
+
+
+def judge_fault(
+    watch: FaultWatch | None, reading: Reading, rules: RuleSet
+) -> tuple[FaultWatch | None, Decimal | None, tuple[Baseline, Baseline] | None]:
+    """Return by how much an error counter grew, and from what to what it is to be made an event.
+
+    A device in fault for long makes one event an hour; a counter that goes back has grown by nothing.
+    """
+    rule = rules.rule("Q31")
+    if rule.is_off or not reading.is_valid or reading.value is None:
+        return watch, None, None
+    here = Baseline(reading.value, reading.time)
+    if watch is None:
+        return FaultWatch(here), None, None
+    if reading.time <= watch.known.time:
+        return watch, None, None
+    grown = here.value - watch.known.value
+    if grown <= 0:
+        return replace(watch, known=here), None, None
+    least = timedelta(seconds=int(rule.limit("event_s")))
+    if watch.told is not None and here.time - watch.told.time < least:
+        return replace(watch, known=here), grown, None
+    return FaultWatch(here, here), grown, (watch.known, here)
+
+
+def counted_in_fault(reading: Reading, grown: Decimal) -> Reading:
+    """Mark a total that was read while its error counter grew: what it says of this time is not all that passed."""
+    return _faulty(reading, f"Q31 counted in fault: {grown}") if reading.is_valid else reading
 
 
 def _told(

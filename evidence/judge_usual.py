@@ -13,7 +13,7 @@ from evidence.channel import Channel, ChannelKind
 from evidence.encoding import FIRST_YEAR, LAST_YEAR
 from evidence.judge_finding import active
 from evidence.judge_rules import RuleSet
-from evidence.judge_time import Instant, allowed, seconds
+from evidence.judge_time import POLLED, Instant, allowed, seconds
 from evidence.judge_value import Limits, is_recordable, minutes
 from evidence.reading import Flag, Reading
 
@@ -31,6 +31,8 @@ class Usual:
     """Since the last measurement (Q06)."""
     offset: timedelta | None
     """Between the device's time and the gateway's (Q05)."""
+    is_polled: bool
+    """Whether the gateway stamps it, so that a device's time beside it must be looked at."""
     low: Decimal | None
     high: Decimal | None
     """The narrowest of Q15 to Q17."""
@@ -59,7 +61,8 @@ class Usual:
             return False
         if alive is not None and self.silence is not None and time - alive > self.silence:
             return False
-        if reading.device_time and self.offset is not None and abs(time - reading.received) > self.offset:
+        is_told = bool(reading.device_time) and self.offset is not None
+        if is_told and (self.is_polled or abs(time - reading.received) > (self.offset or timedelta(0))):
             return False
         if not is_recordable(value):
             return False
@@ -82,6 +85,7 @@ def usual_of(
         None if order is None or is_sparse else allowed(channel.poll, order.limit("intervals"), order.limit("slack_s")),
         None if gap is None or is_sparse else allowed(channel.poll, gap.limit("polls"), gap.limit("slack_s")),
         None if offset is None else seconds(offset.limit("warn_s")),
+        channel.via == POLLED,
         low,
         high,
         None if stuck is None or channel.kind is not ChannelKind.VALUE else minutes(stuck.limit("minutes")),

@@ -31,7 +31,7 @@ from evidence.members import (
     Time,
     matching,
 )
-from evidence.record_kinds import CalibrationData, MarkData
+from evidence.record_kinds import CalibrationData, IdentityData, MarkData
 from evidence.stack_kinds import DerivationData, Letters, RuleId, StackData
 
 _EXACT = Context(prec=200)
@@ -226,6 +226,7 @@ class Event(_Device):
         models: dict[object, tuple[str, type[Closed]]] = {
             "mark": ("maintenance", MarkData),
             "calibration": ("calibration", CalibrationData),
+            "identity": ("maintenance", IdentityData),
         }
         record = models.get(self.data.get("record"))
         if record is not None:

@@ -1,4 +1,4 @@
-"""Data of the events in which people record what they know of the plant: marks of operation, and calibrations."""
+"""Data of the events that record what is known of the plant: marks of operation, calibrations, changed devices."""
 
 from typing import Annotated, Literal
 
@@ -29,6 +29,24 @@ class MarkData(Closed):
             raise ValueError("a mark ends after it begins")
         if (self.subject is None) == (self.channels is None):
             raise ValueError("a mark names either a subject or channels")
+        return self
+
+
+class IdentityData(Closed):
+    """Data of a ``maintenance`` event in which the gateway says that a device tells another identity than before."""
+
+    record: Literal["identity"]
+    device: Id
+    point: Id
+    before: Annotated[str, Field(max_length=200)]
+    after: Annotated[str, Field(max_length=200)]
+    seen: Time
+    found: Time
+
+    @model_validator(mode="after")
+    def _something_changed(self) -> "IdentityData":
+        if self.before == self.after:
+            raise ValueError("a change has another value before than after")
         return self
 
 

@@ -83,6 +83,7 @@ def judge_of(catalogue: Catalogue) -> Judge:
         catalogue.bases,
         rules=catalogue.rules,
         restart_counters=catalogue.restart_counters,
+        error_counters=catalogue.error_counters,
         derived=catalogue.derived,
     )
 

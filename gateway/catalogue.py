@@ -5,8 +5,8 @@ Every name is checked here, once: profile, point, parameter, unit. A site that d
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from decimal import Decimal
 from functools import lru_cache
@@ -24,7 +24,7 @@ from gateway.conversion import is_known
 from gateway.derived import Derived, derived_of, derived_rule
 from gateway.errors import MisuseError
 from gateway.hj212_source import LoggerSource, load_logger
-from gateway.judge_basis import bases_of, derived_bases, restart_counters_of, site_rules, with_meaning
+from gateway.judge_basis import bases_of, derived_bases, restart_counters_of, site_rules, with_clocks, with_meaning
 from gateway.line import LineAddress
 from gateway.site import ChannelSite, DeviceSite, ImportSite, MqttSite, Site, load_site
 
@@ -40,6 +40,8 @@ class Instrument:
     """Point → ids of the channels it feeds."""
     line: LineAddress | None = None
     """Where it is read over Modbus."""
+    judged_identity: frozenset[str] = frozenset()
+    """Points that feed a channel which is asked itself who the device is, or counts restarts."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class Catalogue:
     """What the judge knows of each channel beforehand."""
     restart_counters: Mapping[str, tuple[str, ...]]
     """Counter of restarts → totals of its device."""
+    error_counters: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Counter of what passed in fault → totals of its device that do not hold it."""
     derived: tuple[Derived, ...] = ()
     """Channels that are computed from others when an hour is sealed."""
 
@@ -92,6 +96,7 @@ def load_catalogue(path: Path) -> Catalogue:
         for channel in ids
     }
     bases = with_meaning(bases_of(path, site, rules, channels, limits, quantities, sparse))
+    bases = with_clocks(bases, _clocks(modbus))
     channels |= {name: basis.channel for name, basis in bases.items()}
     made = [derived_rule(path, one, channels) for one in site.derived]
     bases |= derived_bases(path, site, rules, made)
@@ -106,6 +111,7 @@ def load_catalogue(path: Path) -> Catalogue:
         rules=rules,
         bases=bases,
         restart_counters=restart_counters_of(site),
+        error_counters=error_counters_of(modbus),
         derived=derived_of(made, {name: basis.rules for name, basis in bases.items()}),
     )
 
@@ -174,7 +180,37 @@ def _instrument(
             )
         feeds[channel.point] = (*feeds.get(channel.point, ()), channel.id)
         channels[channel.id] = _device_channel(path, device, profile, parameters, channel, via)
-    return Instrument(device, profile, parameters, feeds)
+    counted = {one.restart_counter for one in site.channel if one.restart_counter}
+    judged = {one.point for one in site.channels_of(device.id) if one.identity or one.id in counted}
+    return Instrument(device, profile, parameters, _in_order(profile, feeds), judged_identity=frozenset(judged))
+
+
+def error_counters_of(instruments: Iterable[Instrument]) -> dict[str, tuple[str, ...]]:
+    """Return which totals each error counter speaks for; one that makes no channel is not asked."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in instruments:
+        for name, ids in one.channels.items():
+            rule = one.profile.points[name].totaliser
+            for counter in () if rule is None else one.channels.get(rule.error_counter, ()):
+                found[counter] = (*found.get(counter, ()), *ids)
+    return found
+
+
+def _in_order(profile: Profile, feeds: Mapping[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Put error counters first: what they say is known when the totals of the same poll are judged."""
+    rules = [profile.points[name].totaliser for name in feeds]
+    first = {rule.error_counter for rule in rules if rule is not None}
+    return {name: feeds[name] for name in sorted(feeds, key=lambda name: name not in first)}
+
+
+def _clocks(instruments: Iterable[Instrument]) -> dict[str, Decimal]:
+    """Return by channel how far its device's clock may be off, where the profile says so."""
+    found: dict[str, Decimal] = {}
+    for one in instruments:
+        allowed = next((point.clock.max_offset_s for point in one.profile.points.values() if point.clock), None)
+        if allowed is not None:
+            found |= {channel: Decimal(allowed) for ids in one.channels.values() for channel in ids}
+    return found
 
 
 def _profile(path: Path, name: str) -> Profile:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from device_profiles import Mismatch
+from gateway.nameplate import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +50,5 @@ class DeviceReport:
     refused: tuple[RefusedRequest, ...]
     mismatches: tuple[Mismatch, ...]
     """Where it is not the device that its profile describes."""
+    told: Told | None = None
+    """What it last said of itself: identity and clock."""

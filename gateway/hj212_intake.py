@@ -35,6 +35,7 @@ from device_profiles.hj212 import (
 from evidence.encoding import decimal_text, parse_time, sha256_hex, time_text
 from evidence.reading import Flag, Reading
 from gateway.chain import append_event
+from gateway.device_store import quarantine
 from gateway.errors import StoreError
 from gateway.groupcommit import RETRY_S
 from gateway.hj212_source import LoggerSource
@@ -269,10 +270,7 @@ class LoggerIntake:
         new: list[Reading] = []
         for plan in plans:
             if isinstance(plan, Poison):
-                store.execute(
-                    "INSERT INTO quarantine (received, source, payload, reason) VALUES (?, ?, ?, ?)",
-                    (time_text(plan.received), plan.source, plan.raw, plan.reason),
-                )
+                quarantine(store, [(plan.received, plan.source, plan.raw, plan.reason)])
                 continue
             self._note_gap(store, plan)
             if _is_new(store, plan):

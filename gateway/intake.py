@@ -17,6 +17,7 @@ from evidence.encoding import sha256_hex, time_text
 from evidence.reading import Reading
 from gateway.catalogue import Instrument
 from gateway.chain import append_event
+from gateway.device_store import quarantine
 from gateway.errors import StoreError
 from gateway.groupcommit import RETRY_S
 from gateway.mqtt import Incoming
@@ -181,10 +182,7 @@ def _raw(message: Incoming, decoded: Decoded) -> str:
 
 
 def _commit(store: Store, raw: RawFolder, arrivals: Sequence[Arrival], poison: Sequence[Poison]) -> int:
-    store.execute_many(
-        "INSERT INTO quarantine (received, source, payload, reason) VALUES (?, ?, ?, ?)",
-        ((time_text(bad.message.received), bad.message.topic, bad.message.payload, bad.reason) for bad in poison),
-    )
+    quarantine(store, ((bad.message.received, bad.message.topic, bad.message.payload, bad.reason) for bad in poison))
     if arrivals:
         store.put(_SESSION_KNOWN, time_text(arrivals[-1].reading.received))
     hours = {one.hour for one in arrivals}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from accounting.cems_channels import DerivedRule
@@ -61,6 +62,16 @@ def bases_of(
 def with_meaning(bases: Mapping[str, Basis]) -> dict[str, Basis]:
     """Let the channels that measure a quantity of a stack declare it, with the rules of their hours."""
     return {name: _meaning(one, one.quantity) if _is_of_stack(one) else one for name, one in bases.items()}
+
+
+def with_clocks(bases: Mapping[str, Basis], allowed: Mapping[str, Decimal]) -> dict[str, Basis]:
+    """Let a profile say how far its device's clock may be off (Q05), unless the site has a limit of its own."""
+    return {
+        name: one
+        if name not in allowed or any((own.rule, own.limit) == ("Q05", "warn_s") for own in one.rules.overrides)
+        else replace(one, clock_allowed_s=allowed[name])
+        for name, one in bases.items()
+    }
 
 
 def derived_bases(path: Path, site: Site, rules: RuleSet, made: Iterable[DerivedRule]) -> dict[str, Basis]:

@@ -11,13 +11,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from evidence.channel import Channel, ChannelKind
-from evidence.judge import Basis, Circumstances, Gap, Limits, TotalWatch, Verdict, Watch, decide
-from evidence.judge_device import Calibrated, frame_refused
+from evidence.judge import Basis, Circumstances, Finding, Gap, Limits, TotalWatch, Verdict, Watch, decide
+from evidence.judge_device import Calibrated, IdentityChange, changed_identity, frame_refused
 from evidence.judge_rules import RuleSet, packaged_rules
 from evidence.judge_time import Instant
+from evidence.judge_total import FaultWatch, judge_fault
 from evidence.marks import CalibrationRecord, Mark, MarkKind
 from evidence.reading import Flag, Reading
 from gateway.channel_store import newest_totals, newest_value
@@ -53,18 +55,23 @@ class Judge:
         *,
         rules: RuleSet | None = None,
         restart_counters: Mapping[str, tuple[str, ...]] | None = None,
+        error_counters: Mapping[str, tuple[str, ...]] | None = None,
         derived: tuple[Derived, ...] = (),
     ) -> None:
         """Take the channels; `bases` says more of some of them, `restart_counters` whose restarts a channel counts.
 
-        `derived` are the channels that are computed when an hour is sealed.
+        `error_counters` are counters of what passed in fault, each with the totals that do not hold it. `derived` are
+        the channels that are computed when an hour is sealed.
         """
         self.channels, self.rules, self.derived = channels, rules or packaged_rules(), derived
         self.bases = {
             name: (bases or {}).get(name) or Basis(channel, self.rules, limits.get(name, _NO_LIMITS))
             for name, channel in channels.items()
         }
-        self._counters = restart_counters or {}
+        self._counters, self._error_counters = restart_counters or {}, error_counters or {}
+        self._faults: dict[str, FaultWatch] = {}
+        self._in_fault: dict[str, Decimal] = {}
+        self._of_device: dict[str, tuple[Finding, ...]] = {}
         self._watches: dict[str, Watch] = {}
         self._marks: dict[str, list[Mark]] = {}
         self._restarted: set[str] = set()
@@ -79,6 +86,9 @@ class Judge:
         Times are not taken: that the gateway was not running is a gap of its own.
         """
         self._watches = {name: Watch(total=TotalWatch(base)) for name, base in newest_totals(store).items()}
+        for name in self._error_counters:
+            if (total := self._watches.get(name, Watch()).total) is not None:
+                self._faults[name] = FaultWatch(total.believed)
         for name, basis in self.bases.items():
             if basis.is_identity or name in self._counters:
                 known = newest_value(store, name)
@@ -114,6 +124,10 @@ class Judge:
         self._watches[name] = verdict.watch
         if name in self._counters:
             self._count_restart(before, verdict)
+        if name in self._error_counters:
+            self._count_in_fault(verdict)
+        if name in self._of_device and self._of_device[name][0] in verdict.findings:
+            del self._of_device[name]
         if name in self._restarted and verdict.reading.is_valid:
             self._restarted.discard(name)
         if verdict.findings or verdict.gaps:
@@ -142,12 +156,15 @@ class Judge:
         name = reading.channel
         marks = self._marks.get(name)
         kinds = {mark.kind for mark in marks if mark.covers(reading.time)} if marks else frozenset()
-        if not kinds and name not in self._restarted:
+        of_device, in_fault = self._of_device.get(name, ()), self._in_fault.get(name)
+        if not kinds and name not in self._restarted and not of_device and in_fault is None:
             return _USUAL
         return Circumstances(
             is_stopped=MarkKind.STOP in kinds,
             is_maintained=bool(kinds & _MAINTENANCE),
             has_restarted=name in self._restarted,
+            of_device=of_device,
+            in_fault=in_fault,
         )
 
     def _count_restart(self, before: Watch, verdict: Verdict) -> None:
@@ -160,6 +177,40 @@ class Judge:
             self._restarted |= set(self._counters[name])
         here = Instant(reading.time, reading.value, reading.flag)
         self._watches[name] = replace(verdict.watch, identity=here)
+
+    def _count_in_fault(self, verdict: Verdict) -> None:
+        """A counter of what passed in fault tells its totals, for as long as it grows."""
+        name, reading = verdict.reading.channel, verdict.reading
+        if not reading.is_valid:
+            return
+        watch, grown, told = judge_fault(self._faults.get(name), reading, self.bases[name].rules)
+        if watch is not None:
+            self._faults[name] = watch
+        for total in self._error_counters[name]:
+            if grown is None:
+                self._in_fault.pop(total, None)
+            else:
+                self._in_fault[total] = grown
+            if told is not None:
+                said = f"Q31 counted in fault: {name} from {told[0].value} to {told[1].value}"
+                with self._lock:
+                    self._pending.gaps.append(Gap(total, told[0].time, told[1].time, said))
+
+    def device_changed(self, changes: Iterable[IdentityChange], channels: Iterable[str]) -> None:
+        """Let the next reading of each channel say that its device is another one (check Q34).
+
+        Maintenance that is marked between the two looks at the device excuses it.
+        """
+        for name in channels:
+            basis, marks = self.bases[name], self._marks.get(name, ())
+            for change in changes:
+                is_maintained = any(
+                    mark.kind in _MAINTENANCE and mark.start <= change.found and change.seen < mark.end
+                    for mark in marks
+                )
+                finding = changed_identity(change, basis.rules, is_maintained=is_maintained)
+                if finding is not None:
+                    self._of_device[name] = (*self._of_device.get(name, ()), finding)
 
     # -- records -------------------------------------------------------------------------------------------
 

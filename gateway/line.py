@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from device_profiles import Table, Transport
+from gateway.damaged_frames import DamagedFrames
 
 LineKind = Literal["tcp", "rtu", "rtu-over-tcp"]
 """As profiles name them in `transport.protocols`."""
@@ -97,7 +98,7 @@ class Manners:
 
 @dataclass
 class UnitCounts:
-    """What went well and wrong on the line with one device since the start; only ever counted up."""
+    """What went well and wrong on the line with one device since the start; only ever counted up, but for `damaged`."""
 
     requests: int = 0
     answers: int = 0
@@ -116,6 +117,8 @@ class UnitCounts:
     """Connections made for it; all but the first of a line are reconnects."""
     exceptions: dict[int, int] = field(default_factory=dict)
     """By exception code."""
+    damaged: DamagedFrames = field(default_factory=DamagedFrames)
+    """Of the answers with a wrong check sum or length, what waits to be put aside."""
 
 
 class Turns:

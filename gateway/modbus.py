@@ -29,6 +29,8 @@ EXCEPTION_NAMES: Final = {
     11: "gateway target did not answer",
 }
 _CONFIGURATION_EXCEPTIONS: Final = frozenset({1, 2, 3})
+_BROKEN: Final = frozenset({Strange.CHECKSUM.value, Strange.LENGTH.value})
+"""What check Q01 is about: the frame itself is wrong, not whose it is."""
 _DAMAGED: Final = frozenset({Strange.CHECKSUM.value, Strange.LENGTH.value, Strange.MISMATCH.value})
 _WORTH_ANOTHER_TRY: Final = _DAMAGED | {TIMEOUT, LOST}
 _SILENT_BEFORE_REOPENING: Final = 2
@@ -113,7 +115,7 @@ class ModbusLine:
             try:
                 data = await wire.ask(request, self.patience_s(manners))
             except AnswerError as error:
-                self._give_up(wire, error.reason, counts)
+                self._give_up(wire, error.reason, counts, error.raw)
                 raise self._unanswered(error.reason, manners, what) from error
             except BaseException:  # cancelled: the answer may still come
                 self._give_up(wire, TIMEOUT, None)
@@ -162,13 +164,15 @@ class ModbusLine:
         if silence and rest > 0:
             await asyncio.sleep(rest)
 
-    def _give_up(self, wire: Wire, reason: str, counts: UnitCounts | None) -> None:
+    def _give_up(self, wire: Wire, reason: str, counts: UnitCounts | None, raw: bytes = b"") -> None:
         """Make sure that what still comes of a request is not taken for the next answer."""
         if counts is not None:
             counts.timeouts += reason == TIMEOUT
             counts.lost += reason == LOST
             counts.checksums += reason == Strange.CHECKSUM.value
             counts.mismatches += reason in (Strange.LENGTH.value, Strange.MISMATCH.value)
+            if reason in _BROKEN:
+                counts.damaged.add(raw, reason, asyncio.get_running_loop().time())
         if self.address.kind == "tcp" or reason == LOST:
             wire.close()
             return

@@ -22,10 +22,12 @@ from evidence.judge_time import is_possible
 from evidence.reading import FLAG_NAMED, Flag, Reading
 from gateway.catalogue import Instrument
 from gateway.clock import Clock
+from gateway.damaged_frames import DamagedFrames
 from gateway.device_report import DeviceReport, RefusedRequest
 from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceError, DeviceGoneError
 from gateway.line import LineAddress, Manners
 from gateway.modbus import ModbusLine
+from gateway.nameplate import Nameplate, Told
 from gateway.request_list import RequestList
 from gateway.room import Room
 from gateway.settings import PollSettings
@@ -35,6 +37,8 @@ log = logging.getLogger("cunzheng.gateway")
 
 Sink = Callable[[list[Reading]], Awaitable[None]]
 """Takes the readings of one poll; returns when they are on their way into the store."""
+Tell = Callable[[Told], Awaitable[None]]
+"""Takes what a device says of itself, before the readings of the same poll are judged."""
 
 WRONG_DEVICE = "wrong-device"
 ILLEGAL_ADDRESS = "exception-02"
@@ -61,6 +65,8 @@ class DeviceState:
     identified_on: int = 0
     """The line's connection on which the device was last found to be the described one, or not."""
     mismatches: tuple[Mismatch, ...] = ()
+    told: Told | None = None
+    """What it last said of itself."""
 
     @property
     def is_wrong_device(self) -> bool:
@@ -76,6 +82,8 @@ class Cycle:
     after: dict[tuple[Table, int], int] = field(default_factory=dict)
     received: dict[str, datetime] = field(default_factory=dict)
     errors: dict[str, DeviceError] = field(default_factory=dict)
+    device_time: str = ""
+    """What the device's own clock showed, in a poll in which it was read."""
 
     def answered(self, block: ReadBlock, words: tuple[int, ...], received: datetime) -> None:
         """Take in the answer to one request."""
@@ -101,7 +109,9 @@ class Poller:
         settings: PollSettings,
         *,
         phase_s: float = 0.0,
+        tell: Tell | None = None,
     ) -> None:
+        """`tell` takes what the device says of itself; without it nobody asks."""
         site = instrument.site
         if not isinstance(site, DeviceSite):
             raise TypeError(f"{site.id} is no Modbus device")
@@ -114,6 +124,7 @@ class Poller:
             longest_pause_s=max(site.poll_s, _REFUSED_LONGEST * settings.backoff_max_s),
         )
         self._jitter = random.Random()
+        self._nameplate, self._tell = Nameplate(instrument, self._unit, clock), tell
         self.state = DeviceState()
 
     async def poll(self, due: float | None = None) -> list[Reading]:
@@ -138,6 +149,8 @@ class Poller:
             failed = error or failed
         if cycle.received and self.instrument.profile.match:
             await self._identify(cycle)
+        if cycle.received and self._tell is not None and not self.state.is_wrong_device:
+            await self._ask_about_itself(self._tell, cycle)
         readings = self._readings(cycle)
         any_answer = any(reading.flag is not Flag.NO_COMMUNICATION for reading in readings)
         self._note(failed, any_answer=any_answer)
@@ -172,6 +185,11 @@ class Poller:
             await sink(readings)
             await self._clock.sleep(self.next_pause())
 
+    @property
+    def damaged(self) -> DamagedFrames:
+        """Frames that were refused and wait to be put aside."""
+        return self._unit.counts.damaged
+
     def report(self) -> DeviceReport:
         """Tell how the device is doing."""
         counts = self._unit.counts
@@ -199,6 +217,7 @@ class Poller:
                 for block, refusal in self._list.refusals
             ),
             mismatches=self.state.mismatches,
+            told=self.state.told,
         )
 
     async def _poll_surely(self, due: float) -> list[Reading]:
@@ -303,6 +322,16 @@ class Poller:
             )
         state.mismatches = found
 
+    async def _ask_about_itself(self, tell: Tell, cycle: Cycle) -> None:
+        connection = self.endpoint.connections
+        if not self._nameplate.is_due(connection):
+            return
+        told = await self._nameplate.read(connection)
+        self.state.told = told
+        if told.clock is not None:
+            cycle.device_time = time_text(told.clock.shown)
+        await tell(told)
+
     async def _mismatches(self) -> tuple[Mismatch, ...]:
         profile = self.instrument.profile
         seen = Cycle()
@@ -337,7 +366,7 @@ class Poller:
                 continue
             one, time = decoded[name], cycle.received[name]
             shown = _shown_time(one) if profile.points[name].clock is not None else ""
-            read = [to_reading(channel, one, time, time, device_time=shown) for channel in fed]
+            read = [to_reading(channel, one, time, time, device_time=shown or cycle.device_time) for channel in fed]
             readings += [self._doubted(one) for one in read] if is_wrong_device else read
         return readings
 
@@ -410,7 +439,11 @@ def lines_of(instruments: Sequence[Instrument], timeout_s: float) -> dict[LineAd
 
 
 def pollers_of(
-    instruments: Sequence[Instrument], lines: dict[LineAddress, ModbusLine], clock: Clock, settings: PollSettings
+    instruments: Sequence[Instrument],
+    lines: dict[LineAddress, ModbusLine],
+    clock: Clock,
+    settings: PollSettings,
+    tell: Tell | None = None,
 ) -> list[Poller]:
     """Make a poller for each Modbus device; their beats are spread, in the order of the site file."""
     there = [(one, one.line) for one in instruments if one.line is not None]
@@ -421,6 +454,7 @@ def pollers_of(
             clock,
             settings,
             phase_s=at / len(there) * min(settings.stagger_s, instrument.site.poll_s / 2),
+            tell=tell,
         )
         for at, (instrument, line) in enumerate(there)
     ]

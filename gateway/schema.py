@@ -50,6 +50,19 @@ def m_kept(db: Database) -> None:
     db.execute("CREATE INDEX quarantine_received ON quarantine (received)")
 
 
+@migrations()
+def m_devices(db: Database) -> None:
+    """Remember what each device says it is, in texts that make no readings, and how far its clock is off."""
+    db.execute(
+        "CREATE TABLE device_identity (device TEXT NOT NULL, point TEXT NOT NULL, value TEXT NOT NULL,"
+        " since TEXT NOT NULL, seen TEXT NOT NULL, PRIMARY KEY (device, point)) STRICT, WITHOUT ROWID"
+    )
+    db.execute(
+        "CREATE TABLE device_clock (device TEXT PRIMARY KEY, shown TEXT NOT NULL, read TEXT NOT NULL,"
+        " offset_s TEXT NOT NULL) STRICT"
+    )
+
+
 _M001 = """
 CREATE TABLE identity (
     name TEXT PRIMARY KEY,

@@ -22,6 +22,7 @@ from gateway.assembly import Gateway
 from gateway.chain import append_event, outbox_depth
 from gateway.clock_watch import ClockWatch
 from gateway.damage import PageCheck
+from gateway.device_register import DeviceRegister
 from gateway.device_watch import DeviceWatch
 from gateway.disk_watch import DiskWatch, gap_reason
 from gateway.errors import DamagedError, DiskFullError, GatewayError, StoreError
@@ -69,7 +70,13 @@ class Service:
         self.room = Room(gateway.clock)
         self._group = GroupCommit(gateway.pipeline, gateway.settings.poll.commit_s, self._live.note, room=self.room)
         self._lines = lines_of(gateway.catalogue.modbus, gateway.settings.poll.timeout_s)
-        self.pollers = pollers_of(gateway.catalogue.modbus, self._lines, self._clock, gateway.settings.poll)
+        self.pollers = pollers_of(
+            gateway.catalogue.modbus,
+            self._lines,
+            self._clock,
+            gateway.settings.poll,
+            DeviceRegister(gateway.pipeline).note,
+        )
         rhythms = [timedelta(seconds=poller.site.poll_s) for poller in self.pollers]
         self.disk = DiskWatch(gateway, self.room, min(rhythms, default=LEAST_PAUSE))
         self._random = random.Random()
@@ -112,7 +119,7 @@ class Service:
             ("live", self._post_live()),
         ]
         work.append(
-            ("devices", self._forever("devices", DEVICE_CHECK_S, DeviceWatch(self.pollers, self._gateway).look))
+            ("devices", self._forever("devices", DEVICE_CHECK_S, DeviceWatch(self.pollers, self._pipeline).look))
         )
         work += [(f"poll-{poller.site.id}", poller.run(self._group.take, gate, self.room)) for poller in self.pollers]
         if self._gateway.settings.start.check == "background":

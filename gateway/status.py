@@ -7,6 +7,7 @@ from typing import Any
 
 from evidence.tiles import TILE_WIDTH
 from gateway.chain import anchor, outbox_depth
+from gateway.device_store import devices_told
 from gateway.disk import MIB, FolderSizes, measure, reusable_bytes, shortage
 from gateway.identity import known_identity
 from gateway.kept_store import full_tiles, hour_of_leaf_at, kept_of, kept_of_all
@@ -46,6 +47,7 @@ def status_of(store: Store, settings: Settings) -> dict[str, Any]:
             dict(row) for row in store.rows("SELECT name, rows, stored, imported FROM import_file ORDER BY imported")
         ],
         "quality": counts_by_rule(store),
+        "devices": devices_told(store),
         "channels": _channels(store),
         "problems": [{"key": one.key, "zh": one.zh, "en": one.en, "since": one.since} for one in problems(store)],
         "disk": _disk(store, settings),

@@ -46,11 +46,11 @@ logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
 
 
 class AnswerError(Exception):
-    """No answer that can be used; `reason` is that of the reading."""
+    """No answer that can be used; `reason` is that of the reading, `raw` what came in its place."""
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, raw: bytes = b"") -> None:
         super().__init__(reason)
-        self.reason = reason
+        self.reason, self.raw = reason, raw
 
 
 class ReadOnlyTransport(asyncio.Transport):
@@ -226,7 +226,7 @@ class Wire:
         except ConnectionException as error:
             raise AnswerError(LOST) from error
         except (ModbusException, TimeoutError) as error:
-            raise AnswerError(self._what_came(request)) from error
+            raise AnswerError(self._what_came(request), self._ear.rest) from error
         finally:
             self._transaction = client.ctx.next_tid
         return cast(_Answer, answer).data
@@ -290,7 +290,7 @@ class Wire:
     def _hear(self, data: bytes, transaction: int) -> tuple[int, ModbusPDU | None]:
         used, answer = self._ear.hear(data, transaction)
         if isinstance(answer, Strange):
-            self._fail(AnswerError(answer.value))
+            self._fail(AnswerError(answer.value, data))
             return used, None
         return used, answer
 

@@ -13,7 +13,6 @@ from evidence.hours import HourState, HourValue, hour_value, minutes_needed, ope
 from evidence.judge_finding import Finding
 from evidence.judge_hours import (
     day_completeness,
-    entered_total,
     european_hour,
     flag_of_period,
     hour_validity,
@@ -200,11 +199,6 @@ RUN: list[Mark] = []
             "Q12",
             lambda r: flag_of_period(Flag.FAULT, [Flag.NORMAL] * 75 + [Flag.FAULT] * 25, r),
             lambda r: flag_of_period(Flag.MAINTENANCE, [Flag.NORMAL] * 74 + [Flag.FAULT] * 26, r),
-        ),
-        (
-            "Q13",
-            lambda r: entered_total({Flag.NORMAL: 5, Flag.CALIBRATION: 1}, 6, r),
-            lambda r: entered_total({Flag.NORMAL: 5, Flag.CALIBRATION: 1}, 5, r),
         ),
         (
             "Q14",

@@ -29,6 +29,15 @@ CALIBRATION: dict[str, Any] = {
     "by": "Han Mei",
     "passed": True,
 }
+IDENTITY = {
+    "record": "identity",
+    "device": "gas",
+    "point": "serial_number",
+    "before": "17012345",
+    "after": "17012346",
+    "seen": NOW,
+    "found": "2026-03-01T01:00:00.000Z",
+}
 
 
 def event(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
@@ -48,6 +57,7 @@ def event(event_type: str, data: dict[str, Any]) -> dict[str, Any]:
         ),
         ("calibration", CALIBRATION),
         ("calibration", {**CALIBRATION, "reference": "12.5", "reading": "12.4", "note": "bottle 7"}),
+        ("maintenance", IDENTITY),
         ("maintenance", {"note": "an older event of free form"}),
     ],
 )
@@ -58,6 +68,9 @@ def test_complete_record_is_accepted(event_type: str, data: dict[str, Any]) -> N
 @pytest.mark.parametrize(
     ("event_type", "data"),
     [
+        ("maintenance", {**IDENTITY, "after": "17012345"}),
+        ("maintenance", {k: v for k, v in IDENTITY.items() if k != "before"}),
+        ("calibration", IDENTITY),
         ("calibration", MARK),
         ("maintenance", CALIBRATION),
         ("maintenance", {**MARK, "kind": "holiday"}),

@@ -396,8 +396,6 @@ def test_units_of_one_line_have_one_connection(tmp_path: Path) -> None:
 async def test_problems_of_devices_are_kept_until_they_are_gone(
     make_plant: Callable[..., Plant], tmp_path: Path
 ) -> None:
-    from types import SimpleNamespace
-
     from gateway.device_watch import DeviceWatch
     from gateway.problems import problems, raise_problem
 
@@ -409,7 +407,7 @@ async def test_problems_of_devices_are_kept_until_they_are_gone(
         device.name = b"Other"
         line, made = pollers(written(tmp_path, match=BY_NAME), device.port)
         await made[0].poll()
-        watch = DeviceWatch(made, SimpleNamespace(clock=plant.clock, writer=plant.writer))  # type: ignore[arg-type]
+        watch = DeviceWatch(made, plant.pipeline)
         await watch.look()
         assert [one.key for one in plant.writer.call(problems)] == ["device-d1-identity"]
         device.name = b"Rig"

@@ -158,6 +158,8 @@ REASONS_OF_GATEWAYS = (
     "Q31 backstep: below 123456, nothing used",
     "Q31 error: step from 123456; Q31 with swapped words 123460",
     "Q34 identity changed without a maintenance record, from 41",
+    "Q34 identity changed without a maintenance record, from serial A to B",
+    "Q31 counted in fault: 2.5",
 )
 
 

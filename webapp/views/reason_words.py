@@ -45,6 +45,7 @@ REASONS: tuple[tuple[str, LazyString], ...] = (
     ("Q31 reset", _("the counter was set to zero")),
     ("Q31 jump confirmed", _("a jump of the counter, confirmed by the next reading")),
     ("Q31 error: step from ", _("an impossible step of the counter, from %(rest)s")),
+    ("Q31 counted in fault: ", _("the device was in fault and counted %(rest)s apart")),
     ("Q31 with swapped words ", _("with its words in the other order it would be %(rest)s")),
     (
         "Q34 identity changed without a maintenance record, from ",

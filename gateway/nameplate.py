@@ -1,0 +1,120 @@
+"""What a Modbus device says of itself: who it is, and what its clock shows. Asked when it comes, then once an hour.
+
+Serial numbers and firmware are often texts; they make no readings and no channel. What is said is handed on as it came:
+whether it is another device than before is for the judge, and a clock that is off is never corrected.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from device_profiles import Decoded, Role, Table, decode
+from evidence.encoding import decimal_text, parse_time, time_text
+from gateway.catalogue import Instrument
+from gateway.clock import Clock
+from gateway.errors import DeviceConfigurationError, DeviceError
+from gateway.modbus import ModbusUnit
+
+EVERY = timedelta(hours=1)
+"""A clock drifts by seconds a day, and a device is seldom exchanged."""
+AT_MOST_EVERY = timedelta(minutes=1)
+"""After a new connection it is asked at once, but not more often: some lines connect for each poll."""
+LONGEST_TEXT = 200
+_EPOCH = parse_time("1970-01-01T00:00:00.000Z")
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSeen:
+    """What a device's clock showed when it was read, and how far its profile lets it be off."""
+
+    shown: datetime
+    read: datetime
+    allowed_s: int | None
+
+    @property
+    def offset_s(self) -> Decimal:
+        """Seconds that it is ahead."""
+        return Decimal((self.shown - self.read) // timedelta(milliseconds=1)).scaleb(-3)
+
+    @property
+    def is_off(self) -> bool:
+        """Whether it is off by more than the profile allows."""
+        return self.allowed_s is not None and abs(self.offset_s) > self.allowed_s
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a device said of itself at one time."""
+
+    device: str
+    channels: tuple[str, ...]
+    read: datetime
+    identity: Mapping[str, str]
+    """Point → number or text; only what came and is valid."""
+    clock: ClockSeen | None = None
+
+
+class Nameplate:
+    """Asks one device about itself."""
+
+    def __init__(self, instrument: Instrument, unit: ModbusUnit, clock: Clock) -> None:
+        profile = instrument.profile
+        self._profile, self._device, self._unit, self._clock = profile, instrument.site.id, unit, clock
+        self._channels = tuple(sorted({one for fed in instrument.channels.values() for one in fed}))
+        watched = [name for name, one in profile.points.items() if one.role is Role.IDENTITY and one.watched]
+        self._identity = tuple(name for name in watched if name not in instrument.judged_identity)
+        self._clocks = tuple(name for name, one in profile.points.items() if one.role is Role.CLOCK)[:1]
+        self._connection, self._asked_at = -1, _EPOCH
+
+    def is_due(self, connection: int) -> bool:
+        """Tell whether to ask, `connection` being the line's; a clock that stepped is reason enough."""
+        if not (self._identity or self._clocks):
+            return False
+        waited = abs(self._clock.now() - self._asked_at)
+        return waited >= EVERY or (connection != self._connection and waited >= AT_MOST_EVERY)
+
+    async def read(self, connection: int) -> Told:
+        """Ask; what a device refuses, or does not answer now, is left out until the next time."""
+        self._connection, self._asked_at = connection, self._clock.now()
+        words: dict[tuple[Table, int], int] = {}
+        lacking: set[str] = set()
+        clock_read = self._clock.now()
+        names = (*self._identity, *self._clocks)
+        for block in self._profile.plan(names):
+            try:
+                came = await self._unit.read(block.table.value, block.address, block.count, retries=0)
+            except DeviceConfigurationError:
+                lacking |= set(block.points)
+                continue
+            except DeviceError:
+                self._connection = -1  # asked again as after a new connection
+                lacking |= set(names)
+                break
+            words.update({(block.table, block.address + offset): word for offset, word in enumerate(came)})
+            if set(self._clocks) & set(block.points):
+                clock_read = self._clock.now()
+        decoded = decode(self._profile, words, [name for name in names if name not in lacking])
+        said = {name: _text(one) for name, one in decoded.items() if one.is_valid and name in self._identity}
+        identity = {name: text for name, text in said.items() if text}
+        seen = next((decoded[name] for name in self._clocks if name in decoded), None)
+        return Told(self._device, self._channels, self._clock.now(), identity, self._seen(seen, clock_read))
+
+    def _seen(self, decoded: Decoded | None, read: datetime) -> ClockSeen | None:
+        if decoded is None or not decoded.is_valid or decoded.number is None:
+            return None
+        rule = self._profile.points[self._clocks[0]].clock
+        try:
+            shown = _EPOCH + timedelta(microseconds=int(decoded.number.scaleb(6)))
+            parse_time(time_text(shown))
+        except (OverflowError, ValueError):
+            return None
+        return ClockSeen(shown, read, None if rule is None else rule.max_offset_s)
+
+
+def _text(decoded: Decoded) -> str:
+    value = decoded.value
+    text = decimal_text(value) if isinstance(value, Decimal) else str(value or "")
+    return text.strip("\0 ")[:LONGEST_TEXT]
