@@ -12,7 +12,7 @@ from evidence.judge_device import IdentityChange
 from gateway.chain import append_event
 from gateway.device_store import keep_clock, keep_identity, known_identity
 from gateway.errors import StoreError
-from gateway.nameplate import Told
+from gateway.nameplate import EVERY, Told
 from gateway.pipeline import Pipeline
 from gateway.store import Store
 
@@ -24,14 +24,26 @@ class DeviceRegister:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
+        self._noted: dict[str, Told] = {}
+
+    def is_news(self, told: Told) -> bool:
+        """Tell whether something is to be kept: another word than the last, or the last one long ago.
+
+        For devices that say who they are with every message.
+        """
+        last = self._noted.get(told.device)
+        if last is None or told.read - last.read >= EVERY:
+            return True
+        return any(last.identity.get(point) != value for point, value in told.identity.items())
 
     async def note(self, told: Told) -> None:
         """Take in what a device said; a store that refuses leaves the comparison to the next look."""
         try:
-            changes = await self._pipeline.writer.do(lambda store: self._noted(store, told))
+            changes = await self._pipeline.writer.do(lambda store: self._compared(store, told))
         except StoreError as error:
             log.error("device not noted device=%s reason=%r", told.device, str(error))
             return
+        self._noted[told.device] = told
         for change in changes:
             log.warning(
                 "device identity changed device=%s point=%s before=%r after=%r",
@@ -42,7 +54,7 @@ class DeviceRegister:
             )
         self._pipeline.judge.device_changed(changes, told.channels)
 
-    def _noted(self, store: Store, told: Told) -> list[IdentityChange]:
+    def _compared(self, store: Store, told: Told) -> list[IdentityChange]:
         known = known_identity(store, told.device)
         changes = []
         for point, value in told.identity.items():

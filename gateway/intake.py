@@ -17,10 +17,12 @@ from evidence.encoding import sha256_hex, time_text
 from evidence.reading import Reading
 from gateway.catalogue import Instrument
 from gateway.chain import append_event
+from gateway.device_register import DeviceRegister
 from gateway.device_store import quarantine
 from gateway.errors import StoreError
 from gateway.groupcommit import RETRY_S
 from gateway.mqtt import Incoming
+from gateway.nameplate import Told, channels_of, identity_text, watched_points
 from gateway.pipeline import Pipeline
 from gateway.poller import to_reading
 from gateway.rawtile import RawFolder
@@ -63,6 +65,9 @@ class MqttIntake:
         self._memories: dict[str, Memory | None] = {}
         """What is remembered of each device's edge node; gone with the session, as its aliases are."""
         self._notes: list[tuple[str, str]] = []
+        self._register = DeviceRegister(pipeline)
+        self._told: list[Told] = []
+        self._watched = {one.site.id: watched_points(one) for one in self._instruments}
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -86,6 +91,10 @@ class MqttIntake:
         for device, note in self._notes:
             log.warning("mqtt device=%s note=%r", device, note)
         self._notes.clear()
+        for told in self._told:
+            if self._register.is_news(told):
+                await self._register.note(told)
+        self._told.clear()
         for bad in poison:
             self._pipeline.judge.frame_refused(bad.message.topic, bad.reason, bad.message.received)
             log.warning("message quarantined topic=%r reason=%r", bad.message.topic, bad.reason)
@@ -154,6 +163,10 @@ class MqttIntake:
             time = message.received if one.device_time is None else one.device_time
             # Without a time of its own two equal messages are two readings; the moment of receipt tells them apart.
             dedup = one.dedup if one.dated else f"{one.dedup}|{time_text(message.received)}"
+            named = [point for point in self._watched[device] if point in one.values and one.values[point].is_valid]
+            identity = {point: text for point in named if (text := identity_text(one.values[point]))}
+            if identity and not message.retained:
+                self._told.append(Told(device, channels_of(instrument), message.received, identity))
             for point, channels in instrument.channels.items():
                 decoded = one.values.get(point)
                 if decoded is None:

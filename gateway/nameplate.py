@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from device_profiles import Decoded, Role, Table, decode
-from evidence.encoding import decimal_text, parse_time, time_text
+from evidence.encoding import decimal_text
+from evidence.judge_time import is_possible
 from gateway.catalogue import Instrument
 from gateway.clock import Clock
 from gateway.errors import DeviceConfigurationError, DeviceError
@@ -23,7 +24,7 @@ EVERY = timedelta(hours=1)
 AT_MOST_EVERY = timedelta(minutes=1)
 """After a new connection it is asked at once, but not more often: some lines connect for each poll."""
 LONGEST_TEXT = 200
-_EPOCH = parse_time("1970-01-01T00:00:00.000Z")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,8 @@ class Nameplate:
     def __init__(self, instrument: Instrument, unit: ModbusUnit, clock: Clock) -> None:
         profile = instrument.profile
         self._profile, self._device, self._unit, self._clock = profile, instrument.site.id, unit, clock
-        self._channels = tuple(sorted({one for fed in instrument.channels.values() for one in fed}))
-        watched = [name for name, one in profile.points.items() if one.role is Role.IDENTITY and one.watched]
-        self._identity = tuple(name for name in watched if name not in instrument.judged_identity)
+        self._channels = channels_of(instrument)
+        self._identity = watched_points(instrument)
         self._clocks = tuple(name for name, one in profile.points.items() if one.role is Role.CLOCK)[:1]
         self._connection, self._asked_at = -1, _EPOCH
 
@@ -76,14 +76,19 @@ class Nameplate:
         waited = abs(self._clock.now() - self._asked_at)
         return waited >= EVERY or (connection != self._connection and waited >= AT_MOST_EVERY)
 
-    async def read(self, connection: int) -> Told:
-        """Ask; what a device refuses, or does not answer now, is left out until the next time."""
+    async def read(
+        self, connection: int, polled: Mapping[tuple[Table, int], int], received: Mapping[str, datetime]
+    ) -> Told:
+        """Ask for what a poll did not bring anyway: its words, and when it received which point.
+
+        What a device refuses, or does not answer now, is left out until the next time.
+        """
         self._connection, self._asked_at = connection, self._clock.now()
-        words: dict[tuple[Table, int], int] = {}
+        words = dict(polled)
         lacking: set[str] = set()
-        clock_read = self._clock.now()
         names = (*self._identity, *self._clocks)
-        for block in self._profile.plan(names):
+        clock_read = next((received[name] for name in self._clocks if name in received), self._clock.now())
+        for block in self._profile.plan([name for name in names if name not in received]):
             try:
                 came = await self._unit.read(block.table.value, block.address, block.count, retries=0)
             except DeviceConfigurationError:
@@ -91,30 +96,47 @@ class Nameplate:
                 continue
             except DeviceError:
                 self._connection = -1  # asked again as after a new connection
-                lacking |= set(names)
+                lacking |= set(names) - set(received)
                 break
             words.update({(block.table, block.address + offset): word for offset, word in enumerate(came)})
             if set(self._clocks) & set(block.points):
                 clock_read = self._clock.now()
         decoded = decode(self._profile, words, [name for name in names if name not in lacking])
-        said = {name: _text(one) for name, one in decoded.items() if one.is_valid and name in self._identity}
+        said = {name: identity_text(one) for name, one in decoded.items() if one.is_valid and name in self._identity}
         identity = {name: text for name, text in said.items() if text}
         seen = next((decoded[name] for name in self._clocks if name in decoded), None)
         return Told(self._device, self._channels, self._clock.now(), identity, self._seen(seen, clock_read))
 
     def _seen(self, decoded: Decoded | None, read: datetime) -> ClockSeen | None:
-        if decoded is None or not decoded.is_valid or decoded.number is None:
+        shown = None if decoded is None else shown_time(decoded)
+        if shown is None:
             return None
         rule = self._profile.points[self._clocks[0]].clock
-        try:
-            shown = _EPOCH + timedelta(microseconds=int(decoded.number.scaleb(6)))
-            parse_time(time_text(shown))
-        except (OverflowError, ValueError):
-            return None
         return ClockSeen(shown, read, None if rule is None else rule.max_offset_s)
 
 
-def _text(decoded: Decoded) -> str:
+def watched_points(instrument: Instrument) -> tuple[str, ...]:
+    """Name the points that tell who a device is and are not judged as channels."""
+    points = instrument.profile.points
+    watched = (name for name, one in points.items() if one.role is Role.IDENTITY and one.watched)
+    return tuple(name for name in watched if name not in instrument.judged_identity)
+
+
+def channels_of(instrument: Instrument) -> tuple[str, ...]:
+    """Name the channels of a device."""
+    return tuple(sorted({one for fed in instrument.channels.values() for one in fed}))
+
+
+def shown_time(clock: Decoded) -> datetime | None:
+    """Return what a device's clock shows, as a time of evidence; nothing where it shows none."""
+    if not isinstance(clock.value, str) or not clock.is_valid:
+        return None
+    shown = datetime.fromisoformat(clock.value)
+    return shown if is_possible(shown) else None
+
+
+def identity_text(decoded: Decoded) -> str:
+    """Return what an identity point says, as it is compared."""
     value = decoded.value
     text = decimal_text(value) if isinstance(value, Decimal) else str(value or "")
     return text.strip("\0 ")[:LONGEST_TEXT]

@@ -18,7 +18,6 @@ from datetime import UTC, datetime, timedelta
 
 from device_profiles import Decoded, Mismatch, ReadBlock, Table, decode, mismatches
 from evidence.encoding import time_text
-from evidence.judge_time import is_possible
 from evidence.reading import FLAG_NAMED, Flag, Reading
 from gateway.catalogue import Instrument
 from gateway.clock import Clock
@@ -27,7 +26,7 @@ from gateway.device_report import DeviceReport, RefusedRequest
 from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceError, DeviceGoneError
 from gateway.line import LineAddress, Manners
 from gateway.modbus import ModbusLine
-from gateway.nameplate import Nameplate, Told
+from gateway.nameplate import Nameplate, Told, shown_time
 from gateway.request_list import RequestList
 from gateway.room import Room
 from gateway.settings import PollSettings
@@ -326,7 +325,8 @@ class Poller:
         connection = self.endpoint.connections
         if not self._nameplate.is_due(connection):
             return
-        told = await self._nameplate.read(connection)
+        received = {name: at for name, at in cycle.received.items() if name not in cycle.errors}
+        told = await self._nameplate.read(connection, cycle.words, received)
         self.state.told = told
         if told.clock is not None:
             cycle.device_time = time_text(told.clock.shown)
@@ -365,8 +365,9 @@ class Poller:
                 readings += self._unread(name, cycle.errors[name])
                 continue
             one, time = decoded[name], cycle.received[name]
-            shown = _shown_time(one) if profile.points[name].clock is not None else ""
-            read = [to_reading(channel, one, time, time, device_time=shown or cycle.device_time) for channel in fed]
+            clock = shown_time(one) if profile.points[name].clock is not None else None
+            shown = cycle.device_time if clock is None else time_text(clock)
+            read = [to_reading(channel, one, time, time, device_time=shown) for channel in fed]
             readings += [self._doubted(one) for one in read] if is_wrong_device else read
         return readings
 
@@ -400,14 +401,6 @@ class Poller:
                 now or "ok",
                 was or "ok",
             )
-
-
-def _shown_time(clock: Decoded) -> str:
-    """Return what a device's clock shows, as a time of evidence; nothing where it shows none."""
-    if not isinstance(clock.value, str) or not clock.is_valid:
-        return ""
-    shown = datetime.fromisoformat(clock.value)
-    return time_text(shown) if is_possible(shown) else ""
 
 
 def to_reading(

@@ -23,6 +23,8 @@ from gateway.damaged_frames import KEPT_AN_HOUR, LONGEST, DamagedFrames
 from gateway.device_register import DeviceRegister
 from gateway.device_store import devices_told
 from gateway.device_watch import DeviceWatch, problems_of
+from gateway.intake import MqttIntake
+from gateway.mqtt import Incoming
 from gateway.poller import lines_of, pollers_of
 from gateway.quality_store import counts_by_rule
 from gateway.segment_notes import errors_of
@@ -237,6 +239,40 @@ async def test_the_same_device_after_a_restart_is_no_finding(make_plant: Callabl
         assert events(meter.plant, "maintenance", "identity") == []
         (told,) = meter.plant.writer.call(devices_told)
         assert told["identity"]["serial_number"]["value"] == "17012345"
+
+
+TASMOTA = """
+[[mqtt]]
+id = "plug"
+profile = "tasmota-energy"
+parameters = { max_power_kw = "3" }
+
+[[channel]]
+id = "PLUG.TOTAL"
+device = "plug"
+point = "energy_import"
+"""
+
+
+def sensor(plant: Plant, total: str, since: str) -> Incoming:
+    local = plant.clock.now() + timedelta(hours=8)
+    said = f'{{"Time":"{local:%Y-%m-%dT%H:%M:%S}","ENERGY":{{"TotalStartTime":"{since}","Total":{total}}}}}'
+    return Incoming("tele/plug/SENSOR", said.encode(), False, plant.clock.now(), 1, 1, 1)
+
+
+@pytest.mark.parametrize("is_changed", [False, True])
+async def test_identity_text_of_a_message_is_watched_too(make_plant: Callable[..., Plant], is_changed: bool) -> None:
+    plant = make_plant(TASMOTA)
+    first, then = "2025-11-02T09:31:00", "2026-03-01T08:00:30"
+    for total, since in (("10.1", first), ("10.2", then if is_changed else first), ("10.3", then)):
+        if total != "10.3" or is_changed:
+            plant.clock.advance(timedelta(minutes=1))
+            intake = MqttIntake(plant.pipeline, plant.catalogue.mqtt, on_reading=lambda _: None)
+            await intake.handle([sensor(plant, total, since)])
+    rows = plant.writer.call(lambda store: store.rows("SELECT reason FROM reading ORDER BY seq"))
+    told = f"Q34 identity changed without a maintenance record, from total_since {first} to {then}"
+    assert [row["reason"] for row in rows] == (["", "", told] if is_changed else ["", ""])
+    assert [one["after"] for one in events(plant, "maintenance", "identity")] == ([then] if is_changed else [])
 
 
 # -- Q31: counted in fault ----------------------------------------------------------------------------------
