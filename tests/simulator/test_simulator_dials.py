@@ -22,7 +22,7 @@ from cunzheng.simulator.hj212_logger import Hj212LoggerSimulator, LoggerDials
 from cunzheng.simulator.modbus_device import Framing, ModbusDeviceSimulator, ModbusSimulatorServer
 from cunzheng.simulator.mqtt_device import MqttDeviceSimulator
 from cunzheng.simulator.states import healthy_states, states_showing
-from device_profiles import decode_payload, shipped
+from device_profiles import Table, decode_payload, shipped
 from device_profiles.hj212 import Frame, FrameStream, read_packet
 from device_profiles.quality import Quality
 from evidence.reading import Flag, Reading
@@ -63,6 +63,24 @@ class Rig:
         return {one.channel: self.judge.judged(one) for one in await self.poller.poll()}
 
 
+class TurningSimulator(ModbusDeviceSimulator):
+    """Turns states when it has answered so many reads of a table."""
+
+    turns: tuple[Table, int, dict[str, Decimal]] | None = None
+    shown: dict[str, Decimal | str | None] | None = None
+
+    async def read(self, table: Table, address: int, count: int) -> Any:
+        answer = await super().read(table, address, count)
+        if self.shown is not None and self.turns is not None and self.turns[0] is table:
+            left = self.turns[1] - 1
+            if left:
+                self.turns = (table, left, self.turns[2])
+            else:
+                self.shown |= self.turns[2]
+                self.turns = None
+        return answer
+
+
 @asynccontextmanager
 async def rig(folder: Path, profile: str, parameters: str, points: dict[str, str], **values: str) -> AsyncIterator[Rig]:
     """Serve a device that is well, with these channels (point → further keys of the site file)."""
@@ -79,7 +97,7 @@ async def rig(folder: Path, profile: str, parameters: str, points: dict[str, str
     shown: dict[str, Decimal | str | None] = {**healthy_states(instrument.profile)}
     shown |= {name: Decimal(value) for name, value in values.items()}
     clock = SteppedClock(NOW)
-    device = ModbusDeviceSimulator(instrument.profile, 3, lambda now: dict(shown), clock=clock.now)
+    device = TurningSimulator(instrument.profile, 3, lambda now: dict(shown), clock=clock.now)
     framing: Framing = "tcp" if speaks_tcp else "rtu"
     async with ModbusSimulatorServer([device], framing=framing) as server:
         kind = "tcp" if speaks_tcp else "rtu-over-tcp"
@@ -205,6 +223,35 @@ async def test_clock_point_shows_the_devices_own_clock(tmp_path: Path, offset_s:
         assert float(clock.value) - belt.clock.now().timestamp() == offset_s
         assert said(clock) == (Flag.NORMAL, reason)
         assert clock.time == belt.clock.now()
+
+
+# -- states turned between two requests of one poll -----------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("turns", "was", "flag", "reason"),
+    [
+        (None, "0", Flag.NORMAL, ""),
+        ((Table.DISCRETE, 1, {"check_running": Decimal(1)}), "0", Flag.CALIBRATION, "calibration"),
+        ((Table.INPUT, 1, {"check_running": Decimal(1)}), "0", Flag.CALIBRATION, "calibration"),
+        ((Table.INPUT, 1, {"check_running": Decimal(0)}), "1", Flag.CALIBRATION, "calibration"),
+        ((Table.INPUT, 1, {"live": Decimal(0)}), "0", Flag.MAINTENANCE, "hold"),
+    ],
+    ids=["steady", "began before the value", "began after the value", "ended after the value", "held after the value"],
+)
+async def test_state_that_turns_around_a_value_is_seen(
+    tmp_path: Path, turns: tuple[Table, int, dict[str, Decimal]] | None, was: str, flag: Flag, reason: str
+) -> None:
+    async with rig(tmp_path, "sick-marsic300", 'co2_unit = "%"', {"co2": ""}, co2="22.5", check_running=was) as stack:
+        device = stack.device
+        assert isinstance(device, TurningSimulator)
+        device.turns, device.shown = turns, stack.values
+        one = (await stack.read())["co2"]
+        assert (one.value, *said(one)) == (Decimal("22.5"), flag, reason)
+        assert device.turns is None
+        after = turns[2] if turns else {}
+        steady = stack.values["check_running"] == 0 and "live" not in after
+        assert ((await stack.read())["co2"].flag is Flag.NORMAL) == steady
 
 
 # -- dials of the wire --------------------------------------------------------------------------------------
