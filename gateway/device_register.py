@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import logging
 
+from evidence.errors import EvidenceError
 from evidence.judge_device import IdentityChange
 from gateway.chain import append_event
 from gateway.device_store import keep_clock, keep_identity, known_identity
-from gateway.errors import StoreError
+from gateway.errors import GatewayError
 from gateway.nameplate import EVERY, Told
 from gateway.pipeline import Pipeline
 from gateway.store import Store
@@ -40,7 +41,7 @@ class DeviceRegister:
         """Take in what a device said; a store that refuses leaves the comparison to the next look."""
         try:
             changes = await self._pipeline.writer.do(lambda store: self._compared(store, told))
-        except StoreError as error:
+        except (GatewayError, EvidenceError) as error:
             log.error("device not noted device=%s reason=%r", told.device, str(error))
             return
         self._noted[told.device] = told

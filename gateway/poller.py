@@ -323,7 +323,7 @@ class Poller:
 
     async def _ask_about_itself(self, tell: Tell, cycle: Cycle) -> None:
         connection = self.endpoint.connections
-        if not self._nameplate.is_due(connection):
+        if self._clock.doubt is not None or not self._nameplate.is_due(connection):
             return
         received = {name: at for name, at in cycle.received.items() if name not in cycle.errors}
         told = await self._nameplate.read(connection, cycle.words, received)

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from evidence.channel import Channel, ChannelKind
 from evidence.encoding import time_text
 from evidence.judge import Basis, Circumstances, Limits, TotalWatch, Verdict, Watch, decide, judge_total
-from evidence.judge_device import Calibrated, Frames, frame_refused
+from evidence.judge_device import Calibrated, Frames, IdentityChange, changed_identity, frame_refused
 from evidence.judge_rules import Override, Severity, packaged_rules
+from evidence.judge_total import judge_fault
 from evidence.reading import Flag, Reading
 from evidence.segment import Baseline
 from evidence.totaliser import Totaliser
@@ -374,3 +375,44 @@ def test_whatever_comes_the_value_stays_and_no_bad_flag_becomes_good(steps: list
         assert (verdict.reading.value, verdict.reading.time) == (given_reading.value, given_reading.time)
         assert verdict.reading.flag is given_reading.flag or given_reading.flag is Flag.NORMAL
         watch = verdict.watch
+
+
+def test_error_counter_grows_is_told_once_an_hour_and_going_back_is_no_growth() -> None:
+    watch, seen = None, []
+    for minute, value, flag in (
+        (0, 3, Flag.NORMAL),
+        (1, 3, Flag.NORMAL),
+        (2, 5, Flag.NORMAL),
+        (3, 9, Flag.FAULT),
+        (4, 6, Flag.NORMAL),
+        (4, 8, Flag.NORMAL),
+        (5, 0, Flag.NORMAL),
+        (62, 1, Flag.NORMAL),
+    ):
+        watch, grown, told = judge_fault(watch, at(60 * minute, value, flag), RULES)
+        seen.append((grown, None if told is None else (told[0].value, told[1].value)))
+    assert seen == [
+        (None, None),
+        (None, None),
+        (2, (3, 5)),
+        (None, None),
+        (1, None),
+        (None, None),
+        (None, None),
+        (1, (0, 1)),
+    ]
+
+
+def test_check_of_totals_turned_off_leaves_the_error_counter_alone() -> None:
+    off = RULES.with_overrides([Override("Q31", "no totals here")], "site")
+    assert judge_fault(None, at(0, 3), off) == (None, None, None)
+
+
+@pytest.mark.parametrize("is_maintained", [False, True])
+def test_changed_identity_is_excused_by_maintenance_alone(is_maintained: bool) -> None:
+    change = IdentityChange("gas", "serial", "A;1", "B", T0, T0 + HOUR)
+    finding = changed_identity(change, RULES, is_maintained=is_maintained)
+    said = "Q34 identity changed without a maintenance record, from serial A,1 to B"
+    assert (None if finding is None else str(finding)) == (None if is_maintained else said)
+    off = RULES.with_overrides([Override("Q34", "meters are exchanged daily")], "site")
+    assert changed_identity(change, off, is_maintained=False) is None

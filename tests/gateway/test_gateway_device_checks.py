@@ -19,6 +19,7 @@ from evidence.encoding import time_text
 from evidence.marks import Mark, MarkKind
 from evidence.reading import Flag, Reading
 from gateway.chain import own_statements
+from gateway.clock import Doubt
 from gateway.damaged_frames import KEPT_AN_HOUR, LONGEST, DamagedFrames
 from gateway.device_register import DeviceRegister
 from gateway.device_store import devices_told
@@ -186,6 +187,17 @@ async def test_clock_of_a_polled_device_is_compared_and_never_corrected(
         assert any(key.endswith("-clock") for key in problems_of(meter.poller.report())) == (abs(off_s) > 60)
         assert said((await meter.poll()).values()) == {""}  # it is asked once an hour
         assert said((await meter.poll(60)).values()) == {f"Q06 gap of 3600 s; {reason}".rstrip("; ")}
+
+
+async def test_nothing_is_held_against_a_device_while_the_gateways_own_clock_is_in_doubt(
+    make_plant: Callable[..., Plant], tmp_path: Path
+) -> None:
+    async with metered(make_plant, tmp_path) as meter:
+        meter.off = timedelta(hours=1)
+        meter.plant.clock.doubt = Doubt("behind", meter.plant.clock.now(), meter.plant.clock.now())
+        assert {one.device_time for one in (await meter.poller.poll())} == {""}
+        meter.plant.clock.doubt = None
+        assert said((await meter.poll()).values()) == {"Q05 device ahead by 3600 s"}
 
 
 # -- Q34 ----------------------------------------------------------------------------------------------------
