@@ -22,6 +22,10 @@ _COUNTS: Mapping[str, tuple[str, str]] = {
         "累计量清零（{rest}）：只计入清零后的部分，之前的用量未知，请说明",
         "the counter was set to zero ({rest}): only what it counted since is booked, the rest is unknown; explain it",
     ),
+    "Q31 counted in fault: ": (
+        "设备故障期间另行计数（{rest}）：该量未计入累计量，请说明如何处理",
+        "the device counted apart while it was in fault ({rest}): the total does not hold it; say what became of it",
+    ),
     "Q31 error: ": (
         "累计量跳变不可信（{rest}）：差值未计入，请查明原因并说明",
         "the counter took an impossible step ({rest}): the difference is not booked; find out why and explain it",

@@ -14,6 +14,7 @@ from conftest import Plant
 from odd_device import Asked, OddDevice, good, wrapped
 
 import device_profiles
+from accounting.gap_words import gap_text
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from evidence.encoding import time_text
 from evidence.marks import Mark, MarkKind
@@ -312,6 +313,9 @@ async def test_total_is_marked_while_its_error_counter_grows(make_plant: Callabl
             "to": time_text(began + timedelta(minutes=2)),
             "reason": "Q31 counted in fault: GAS.ERR from 3 to 5",
         }
+        zh, en = gap_text(gap)
+        assert "设备故障期间另行计数（GAS.ERR 自 3 至 5）" in zh
+        assert "counted apart while it was in fault (GAS.ERR from 3 to 5)" in en
         assert meter.plant.writer.call(counts_by_rule) == {"Q31": 2}
 
 
