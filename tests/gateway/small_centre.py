@@ -6,6 +6,7 @@ Keeps its log in memory. Checks request signatures, keeps chains in order, answe
 from __future__ import annotations
 
 import json
+import sys
 import threading
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -53,6 +54,15 @@ class Dials:
 
 
 @dataclass
+class _QuietServer(ThreadingHTTPServer):
+    """Says nothing of clients that went away, as killed gateways do."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print what is a defect of ours."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
 class SmallCentre:
     """The centre's state and its HTTP server; use as a context manager."""
 
@@ -75,7 +85,7 @@ class SmallCentre:
         self.keys[REGISTRAR_KEY.kid] = registrar
         self._lock = threading.Lock()
         handler = type("Handler", (_Handler,), {"centre": self})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self._server = _QuietServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self._thread.start()
