@@ -187,12 +187,17 @@ def _channel(facts: Facts, device: str, channel: str, gone: Sequence[tuple[float
             continue
         behind = bisect_left(received, answer.at - 0.01)
         following = ordered[behind] if behind < len(ordered) else None
-        if following is not None and following.flag == "B":
+        if following is not None and (following.flag == "B" or "Q06" in following.reason):
             continue  # given up, and said so
         before = ordered[behind - 1] if behind else None
         if before is not None and before.flag == "B" and answer.at - before.received < 2 * TIMEOUT_S:
             continue  # the late answer to what had just been given up, and said so
         asked_again = times[at + 1] if at + 1 < len(times) else facts.ended
+        if any(
+            0 < kill - answer.at < _TRIES_S and not _any_between(facts.looks[device], answer.at + 0.001, kill)
+            for kill in facts.kills
+        ):
+            continue  # the poll waited for another answer of the device when the gateway was killed
         asked_before = times[at - 1] if at else 0.0
         if asked_again - answer.at < _SOONER * poll_of(device) or answer.at - asked_before < _BURST_S:
             continue  # a device that stood still answers at once what it was asked again and again meanwhile
@@ -205,10 +210,12 @@ def _uncommitted(facts: Facts) -> list[tuple[float, float]]:
     """List the times whose answers went with a kill: the group that waited, longer where the disk stood still."""
     polled = [channel for device in MODBUS for channel, _, _ in CHANNELS[device]]
     received = sorted(row.received for channel in polled for row in facts.rows[channel])
+    starts = [_at(one["t"]) for one in facts.events if one["type"] == "restart"]
     found = [(facts.ended - 0.05, float("inf"))]
     for kill in facts.kills:
         newest = received[max(0, bisect_left(received, kill) - 1)]
-        found.append((min(kill - COMMIT_S, newest), kill + 0.05))
+        # What a device answers after the kill it says to nobody, until the next start.
+        found.append((min(kill - COMMIT_S, newest), min([at for at in starts if at > kill], default=kill)))
     return found
 
 
