@@ -88,6 +88,25 @@ def judge_of(catalogue: Catalogue) -> Judge:
     )
 
 
+def fitting_catalogue(settings: Settings) -> Catalogue:
+    """Load the site and check that the settings know how to reach all of it.
+
+    Raises:
+        MisuseError: site, profile or settings are wrong; file and key are named.
+    """
+    catalogue = load_catalogue(settings.site)
+    if catalogue.mqtt and settings.mqtt is None:
+        raise MisuseError(
+            "站点文件有 MQTT 设备，但设置中没有 [mqtt]", "the site has MQTT devices, but the settings have no [mqtt]"
+        )
+    if catalogue.loggers and settings.hj212 is None:
+        raise MisuseError(
+            "站点文件有 HJ 212 数采仪，但设置中没有 [hj212]",
+            "the site has HJ 212 data loggers, but the settings have no [hj212]",
+        )
+    return catalogue
+
+
 def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gateway:
     """Open an enrolled gateway: chain and tree are checked, new channels are declared.
 
@@ -100,16 +119,7 @@ def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gatew
         StoreError: the store cannot be opened.
     """
     chosen = load_settings(settings) if isinstance(settings, Path) else settings
-    catalogue = load_catalogue(chosen.site)
-    if catalogue.mqtt and chosen.mqtt is None:
-        raise MisuseError(
-            "站点文件有 MQTT 设备，但设置中没有 [mqtt]", "the site has MQTT devices, but the settings have no [mqtt]"
-        )
-    if catalogue.loggers and chosen.hj212 is None:
-        raise MisuseError(
-            "站点文件有 HJ 212 数采仪，但设置中没有 [hj212]",
-            "the site has HJ 212 data loggers, but the settings have no [hj212]",
-        )
+    catalogue = fitting_catalogue(chosen)
     refuse_after_damage(chosen)
     if not chosen.database.exists():
         raise MisuseError(

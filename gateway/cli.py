@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import json
 import logging
+import os
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -36,6 +38,7 @@ from gateway.probe_command import probe
 from gateway.rawtile import RawFolder
 from gateway.reading_store import open_hours
 from gateway.record_commands import calibration, mark
+from gateway.reload_command import outcome_json, reload_running
 from gateway.runlock import running_alone
 from gateway.service import Service
 from gateway.settings import Settings, load_settings
@@ -45,6 +48,8 @@ from gateway.syncing import RoundResult
 from gateway.writer import Writer
 
 R = TypeVar("R")
+
+log = logging.getLogger("cunzheng.gateway")
 
 
 @click.group(
@@ -105,8 +110,16 @@ def run(config: Path, verbose: bool) -> None:
     )
     for noisy in ("httpx", "httpcore", "asyncio", "http_message_signatures"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the service can read its site file again
+    if os.geteuid() == 0:
+        log.warning(
+            say(
+                "网关正以 root 身份运行；请用专用用户运行，见 docs/deployment.md",
+                "the gateway runs as root; give it a user of its own, see docs/deployment.md",
+            )
+        )
     settings = load_settings(config)
-    with running_alone(settings.database.parent):
+    with running_alone(settings.database.parent, takes_signals=True):
         if settings.start.check == "whole" and settings.database.exists() and is_malformed(settings.database):
             raise damaged(settings, put_aside(settings, RealClock().now()))
         try:
@@ -118,6 +131,20 @@ def run(config: Path, verbose: bool) -> None:
             if not settings.database.exists() or not is_malformed(settings.database):
                 raise
             raise damaged(settings, put_aside(settings, RealClock().now())) from error
+
+
+@gateway.command(
+    help=say("让运行中的网关重新读取站点文件。", "Make the running gateway read its site file again."), name="reload"
+)
+@with_config
+@with_json
+def reload_(config: Path, as_json: bool) -> None:
+    """Reload the site file."""
+    outcome = reload_running(load_settings(config))
+    if as_json:
+        _print_json(outcome_json(outcome))
+        return
+    click.echo(say(outcome.zh, outcome.en))
 
 
 @gateway.command(help=say("显示网关状态。", "Show what the gateway is doing."))

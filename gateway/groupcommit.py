@@ -42,6 +42,7 @@ class GroupCommit:
         self._waiting: list[Arrival] = []
         self._wake, self._place = asyncio.Event(), asyncio.Event()
         self._place.set()
+        self._gone, self._moved = 0, asyncio.Event()
 
     @property
     def waiting(self) -> int:
@@ -75,6 +76,13 @@ class GroupCommit:
                 else:
                     said = ""
 
+    async def committed(self) -> None:
+        """Wait until everything that was taken so far is in the store; one may wait at a time."""
+        last = self._gone + len(self._waiting)
+        while self._gone < last:
+            self._moved.clear()
+            await self._moved.wait()
+
     async def flush(self) -> None:
         """Commit everything that waits.
 
@@ -102,5 +110,7 @@ class GroupCommit:
         if len(self._waiting) < self._most:
             self._place.set()
         self._room.accepted(_WHO)
+        self._gone += len(group)
+        self._moved.set()
         for arrival in group:
             self._on_reading(arrival.reading)

@@ -42,6 +42,11 @@ class LoggerListener:
         """Wait until connections are accepted."""
         await self._listening.wait()
 
+    def cut(self) -> None:
+        """Close every connection; the loggers connect again and repeat what was not answered."""
+        for task in self._connections:
+            task.cancel()
+
     async def run(self) -> None:
         """Listen until cancelled; an address that cannot be had is tried again."""
         try:
@@ -49,8 +54,7 @@ class LoggerListener:
             async with server:
                 await server.serve_forever()
         finally:
-            for task in self._connections:
-                task.cancel()
+            self.cut()
             await asyncio.gather(*self._connections, return_exceptions=True)
 
     async def _server(self) -> asyncio.Server:

@@ -101,12 +101,22 @@ class LoggerIntake:
     ) -> None:
         self._pipeline, self._on_reading = pipeline, on_reading
         self._room = room or Room(pipeline.signer.clock)
-        self._by_mn: Mapping[str, LoggerSource] = {one.site.mn: one for one in sources}
+        self._by_mn: Mapping[str, LoggerSource] = {}
+        self._keys: dict[str, bytes] = {}
+        self.turn = asyncio.Lock()
+        """Held while frames are dealt with; whoever else holds it makes them wait."""
+        self.follow(sources)
+
+    def follow(self, sources: Sequence[LoggerSource]) -> None:
+        """Read by these loggers from now on."""
+        self._by_mn = {one.site.mn: one for one in sources}
+        self._keys.clear()
+        self._keys.update({mn: one.key for mn, one in self._by_mn.items() if one.key is not None})
 
     @property
     def keys(self) -> Mapping[str, bytes]:
-        """SM4 keys by MN."""
-        return {mn: one.key for mn, one in self._by_mn.items() if one.key is not None}
+        """SM4 keys by MN; one mapping that follows the loggers, because streams keep it."""
+        return self._keys
 
     @property
     def allows_nonstandard_crc(self) -> bool:
@@ -120,6 +130,10 @@ class LoggerIntake:
     async def handle(self, arrived: Sequence[Arrived]) -> list[bytes]:
         """Commit everything together, not before there is room for it; return what to answer, in order."""
         await self._room.opened()
+        async with self.turn:
+            return await self._handle(arrived)
+
+    async def _handle(self, arrived: Sequence[Arrived]) -> list[bytes]:
         plans = [self._planned(one) for one in arrived]
         new = await self._committed(plans)
         for plan in plans:

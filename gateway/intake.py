@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from device_profiles import Decoded, Memory, PayloadError, decode_messages, filters_of, listens
@@ -68,15 +68,28 @@ class MqttIntake:
         self._register = DeviceRegister(pipeline)
         self._told: list[Told] = []
         self._watched = {one.site.id: watched_points(one) for one in self._instruments}
+        self.turn = asyncio.Lock()
+        """Held while a batch is dealt with; whoever else holds it makes the batches wait."""
 
     @property
     def topics(self) -> tuple[str, ...]:
         """What to subscribe to."""
         return tuple(sorted({one for each in self._instruments for one in filters_of(each.profile, _name(each))}))
 
+    def follow(self, instruments: Sequence[Instrument], changed: Collection[str]) -> None:
+        """Read by these instruments from now on; what is remembered of those that changed is forgotten."""
+        self._instruments = tuple(instruments)
+        self._watched = {one.site.id: watched_points(one) for one in self._instruments}
+        for device in changed:
+            self._memories.pop(device, None)
+
     async def handle(self, batch: Sequence[Incoming]) -> None:
         """Commit a batch, readings and poison together; not before there is room for it."""
         await self._room.opened()
+        async with self.turn:
+            await self._handle(batch)
+
+    async def _handle(self, batch: Sequence[Incoming]) -> None:
         arrivals: list[Arrival] = []
         poison: list[Poison] = []
         for message in batch:

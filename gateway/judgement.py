@@ -79,6 +79,8 @@ class Judge:
         self._calibrated: dict[str, Calibrated] = {}
         """Beside the watches, because records arrive in the writer's thread."""
         self._pending, self._lock = Pending(), threading.Lock()
+        self._former: dict[str, str] = {}
+        """Devices of channels that a judge before this one knew."""
 
     def resume(self, store: Store) -> None:
         """Take the newest stored totals as believed, and what was recorded of marks, calibrations and identity.
@@ -96,6 +98,14 @@ class Judge:
                     seen = Instant(known.time, known.value, Flag.NORMAL)
                     self._watches[name] = replace(self._watch(name), identity=seen)
         self.refresh(store)
+
+    def follow(self, before: Judge) -> None:
+        """Go on where another judge stopped, with every channel that means the same as before."""
+        self._former = {**before._former, **{name: one.device for name, one in before.channels.items()}}
+        same = [name for name, basis in self.bases.items() if before.bases.get(name) == basis]
+        self._watches |= {name: before._watches[name] for name in same if name in before._watches}
+        self._restarted = before._restarted & set(same)
+        self.give_back(before.take())
 
     def refresh(self, store: Store) -> None:
         """Know the marks and calibrations that were recorded since, by this program or another."""
@@ -245,8 +255,8 @@ class Judge:
     def gap_events(self, gaps: Iterable[Gap]) -> list[dict[str, Any]]:
         """Write one event for what is one gap of one device, however many channels it has."""
         joined: list[tuple[str, Gap, list[str]]] = []
-        for gap in sorted(gaps, key=lambda one: (self.channels[one.channel].device, one.reason, one.start)):
-            device = self.channels[gap.channel].device
+        for gap in sorted(gaps, key=lambda one: (self._device(one.channel), one.reason, one.start)):
+            device = self._device(gap.channel)
             last = joined[-1] if joined else None
             if last is not None and last[0] == device and last[1].reason == gap.reason and gap.start <= last[1].end:
                 wider = replace(last[1], end=max(last[1].end, gap.end))
@@ -254,6 +264,10 @@ class Judge:
             else:
                 joined.append((device, gap, [gap.channel]))
         return [_event(device, gap, sorted(set(names))) for device, gap, names in joined]
+
+    def _device(self, channel: str) -> str:
+        known = self.channels.get(channel)
+        return self._former[channel] if known is None else known.device
 
     def rules_record(self) -> dict[str, Any]:
         """Name the rule set and every override, for the record of a start."""

@@ -17,6 +17,11 @@ class LiveBoard:
         self._channels = channels
         self._newest: dict[str, Reading] = {}
 
+    def show(self, channels: frozenset[str]) -> None:
+        """Collect these channels from now on."""
+        self._channels = channels
+        self._newest = {name: one for name, one in self._newest.items() if name in channels}
+
     def note(self, reading: Reading) -> None:
         """Remember a reading if it is newer than the one held."""
         held = self._newest.get(reading.channel)

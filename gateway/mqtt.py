@@ -115,6 +115,8 @@ class MqttSession:
         """
         self.name = f"{settings.host}:{settings.port}"
         self._settings, self._topics, self._clock = settings, tuple(topics), clock
+        self._left: set[str] = set()
+        """Topics given up since the start; the broker may not have heard of it."""
         self._client = self._new_client(client_id)
         self.places = Places(max(MOST_WAITING, 2 * settings.receive_maximum), MOST_WAITING_BYTES)
         self._inbox: deque[Incoming | bool] = deque()
@@ -142,6 +144,15 @@ class MqttSession:
         finally:
             # The network thread may take a moment to end; the loop must not wait for it.
             await asyncio.shield(self._loop.run_in_executor(None, self._stop))
+
+    def listen(self, topics: Sequence[str]) -> None:
+        """Subscribe to these topics from now on; the broker forgets those that are not among them."""
+        gone, new = set(self._topics) - set(topics), set(topics) - set(self._topics)
+        self._topics, self._left = tuple(topics), (self._left | gone) - set(topics)
+        if self._client.is_connected():
+            if gone:
+                self._client.unsubscribe(sorted(gone))
+            self._subscribe(sorted(new))
 
     def _connect(self) -> None:
         settings = self._settings
@@ -190,12 +201,17 @@ class MqttSession:
             return
         self._note(None)
         self._connection += 1
-        if self._topics and self._settings.protocol == "5":
-            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-            client.subscribe([(topic, options) for topic in self._topics])
-        elif self._topics:
-            client.subscribe([(topic, 1) for topic in self._topics])
+        if self._left:
+            client.unsubscribe(sorted(self._left))
+        self._subscribe(self._topics)
         self._put(bool(flags.session_present))
+
+    def _subscribe(self, topics: Sequence[str]) -> None:
+        if topics and self._settings.protocol == "5":
+            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
+            self._client.subscribe([(topic, options) for topic in topics])
+        elif topics:
+            self._client.subscribe([(topic, 1) for topic in topics])
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         # paho calls this while it handles what went wrong, and says itself nothing of it.

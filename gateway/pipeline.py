@@ -86,6 +86,25 @@ class Pipeline:
             self.judge.give_back(found)
             raise
 
+    async def judge_by(self, judge: Judge, said: Sequence[Mapping[str, object]]) -> None:
+        """Declare what another judge knows anew, sign `said` as restarts, and judge by it from now on.
+
+        Raises:
+            MisuseError: a channel was declared before with another unit or kind; nothing was changed.
+            StoreError: nothing was changed.
+        """
+
+        def work(store: Store) -> None:
+            _require_same_measures(declared_channels(store), judge.channels)
+            self._declare(store, judge, again=False)
+            for data in said:
+                append_event(store, self.signer, "restart", data)
+            judge.resume(store)
+
+        await self.writer.do(work)
+        judge.follow(self.judge)
+        self.judge = judge
+
     async def event(self, event_type: str, data: Mapping[str, object]) -> None:
         """Sign and queue an event."""
         await self.writer.do(lambda store: append_event(store, self.signer, event_type, data))
@@ -194,11 +213,14 @@ class Pipeline:
         _require_same_measures(declared_channels(store), self.judge.channels)
         is_new_epoch = ensure_open(store, self.signer, SOFTWARE)
         self._note_repairs(store, repairs)
-        for channel in self.judge.channels.values():
-            if is_new_epoch or not is_declared(store, channel):
+        self._declare(store, self.judge, again=is_new_epoch)
+        self.judge.resume(store)
+
+    def _declare(self, store: Store, judge: Judge, *, again: bool) -> None:
+        for channel in judge.channels.values():
+            if again or not is_declared(store, channel):
                 statement = append_event(store, self.signer, "config", channel.config_data())
                 remember_channel(store, channel, statement.sid)
-        self.judge.resume(store)
 
     def _note_repairs(self, store: Store, repairs: list[Repair]) -> None:
         """Sign what was put right, and show it until a start finds nothing."""

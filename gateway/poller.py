@@ -125,6 +125,8 @@ class Poller:
         self._jitter = random.Random()
         self._nameplate, self._tell = Nameplate(instrument, self._unit, clock), tell
         self.state = DeviceState()
+        self.resting = asyncio.Event()
+        """Set between two polls, when nothing is under way."""
 
     async def poll(self, due: float | None = None) -> list[Reading]:
         """Read all channels once; what could not be read comes as readings with flag B and a reason.
@@ -169,6 +171,7 @@ class Poller:
     async def run(self, sink: Sink, gate: asyncio.Semaphore, room: Room | None = None) -> None:
         """Poll for ever, except while there is no room for readings."""
         loop = asyncio.get_running_loop()
+        self.resting.set()
         await self._clock.sleep(self._phase_s)
         while True:
             if room is not None and not room.is_open:
@@ -179,9 +182,11 @@ class Poller:
             is_free = self.state.failures or self.endpoint.is_shared
             passing: AbstractAsyncContextManager[None] = nullcontext() if is_free else gate
             due = loop.time()
+            self.resting.clear()
             async with passing:
                 readings = await self._poll_surely(due)
             await sink(readings)
+            self.resting.set()
             await self._clock.sleep(self.next_pause())
 
     @property

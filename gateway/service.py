@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,39 +22,35 @@ from gateway.assembly import Gateway
 from gateway.chain import append_event, outbox_depth
 from gateway.clock_watch import ClockWatch
 from gateway.damage import PageCheck
-from gateway.device_register import DeviceRegister
 from gateway.device_watch import DeviceWatch
 from gateway.disk_watch import DiskWatch, gap_reason
 from gateway.errors import DamagedError, DiskFullError, GatewayError, StoreError
+from gateway.field import BROKER_PROBLEM, Field, end_tasks
 from gateway.groupcommit import GroupCommit
-from gateway.hj212 import LoggerListener
-from gateway.hj212_intake import LoggerIntake
-from gateway.intake import MqttIntake
 from gateway.live import LiveBoard
-from gateway.mqtt import MqttSession
-from gateway.poller import lines_of, pollers_of
+from gateway.page_board import Board
+from gateway.page_facts import Vitals
+from gateway.page_server import PageServer
 from gateway.problems import clear_problem, raise_problem
 from gateway.reading_store import latest_time
+from gateway.reload import Reload
 from gateway.retention import Retention
 from gateway.room import Room
 from gateway.store import Store
+from gateway.systemd import Notifier
 
 SEAL_CHECK_S = 5.0
 CLOCK_CHECK_S = 5.0
 HEALTH_CHECK_S = 60.0
 DISK_CHECK_S = 5.0
 RETENTION_CHECK_S = 600.0
-BROKER_CHECK_S = 1.0
 DEVICE_CHECK_S = 5.0
 PAGE_CHECK_S = 86_400.0
-BROKER_PROBLEM = "mqtt"
 PAGES_PROBLEM = "database"
 FIRST_PAUSE_S = 1.0
 START_RETRY_S = 5.0
 LEAST_PAUSE = timedelta(minutes=1)
 """A shorter pause of the intake leaves no gap where nothing is polled: broker and loggers keep what they have."""
-CANCEL_AGAIN_S = 5.0
-"""How long a task may take to end before it is cancelled once more."""
 
 log = logging.getLogger("cunzheng.gateway")
 
@@ -69,17 +65,16 @@ class Service:
         self._live = LiveBoard(gateway.catalogue.live)
         self.room = Room(gateway.clock)
         self._group = GroupCommit(gateway.pipeline, gateway.settings.poll.commit_s, self._live.note, room=self.room)
-        self._lines = lines_of(gateway.catalogue.modbus, gateway.settings.poll.timeout_s)
-        self.pollers = pollers_of(
-            gateway.catalogue.modbus,
-            self._lines,
-            self._clock,
-            gateway.settings.poll,
-            DeviceRegister(gateway.pipeline).note,
-        )
+        self._field = Field(gateway, self._group.take, self._live.note, self.room)
+        self.pollers = self._field.pollers
         rhythms = [timedelta(seconds=poller.site.poll_s) for poller in self.pollers]
         self.disk = DiskWatch(gateway, self.room, min(rhythms, default=LEAST_PAUSE))
+        self._notifier = Notifier()
+        self.reload = Reload(gateway, self._field, self._group, self._live, self._notifier)
         self._random = random.Random()
+        self._synced: datetime | None = None
+        self._sync_error = ""
+        self.page: PageServer | None = None
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
         """Run until SIGTERM or SIGINT; whoever gives `stop` stops it alone and keeps the signals."""
@@ -88,26 +83,30 @@ class Service:
         stop = stop or asyncio.Event()
         for name in signals:
             loop.add_signal_handler(name, stop.set)
+        if signals:
+            loop.add_signal_handler(signal.SIGHUP, self.reload.ask)
         if not await self._begin(stop):
             return
         tasks = [asyncio.create_task(work, name=name) for name, work in self._work()]
         ended = asyncio.create_task(stop.wait())
+        self._notifier.say("READY=1")
         log.info("gateway runs gw=%s devices=%d", self._pipeline.signer.identity.gw, len(self.pollers))
         try:
             done, _ = await asyncio.wait([ended, *tasks], return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            self._notifier.say("STOPPING=1")
             await end_tasks((ended, *tasks))
-            for line in self._lines.values():
-                line.close()
             await self._flush()
             for name in signals:
                 loop.remove_signal_handler(name)
+            if signals:
+                loop.remove_signal_handler(signal.SIGHUP)
+                signal.signal(signal.SIGHUP, signal.SIG_IGN)
             log.info("gateway stopped gw=%s", self._pipeline.signer.identity.gw)
 
     def _work(self) -> list[tuple[str, asyncio._CoroutineLike[None]]]:
-        gate = asyncio.Semaphore(self._gateway.settings.poll.concurrency)
         work: list[tuple[str, asyncio._CoroutineLike[None]]] = [
             ("commit", self._group.run()),
             ("seal", self._forever("seal", SEAL_CHECK_S, self._seal)),
@@ -121,25 +120,29 @@ class Service:
         work.append(
             ("devices", self._forever("devices", DEVICE_CHECK_S, DeviceWatch(self.pollers, self._pipeline).look))
         )
-        work += [(f"poll-{poller.site.id}", poller.run(self._group.take, gate, self.room)) for poller in self.pollers]
-        if self._gateway.settings.start.check == "background":
+        work += [
+            ("field", self._field.run()),
+            ("reload", self.reload.run()),
+            ("watchdog", self._notifier.watchdog(self._gateway.writer)),
+        ]
+        settings = self._gateway.settings
+        if settings.start.check == "background":
             work.append(("pages", self._forever("pages", PAGE_CHECK_S, self._check_pages)))
-        broker = self._gateway.settings.mqtt
-        if broker is not None and self._gateway.catalogue.mqtt:
-            intake = MqttIntake(
-                self._pipeline, self._gateway.catalogue.mqtt, on_reading=self._live.note, room=self.room
-            )
-            client_id = broker.client_id or f"cunzheng-{self._pipeline.signer.identity.gw}"
-            session = MqttSession(broker, client_id, intake.topics, self._clock)
-            work.append(("mqtt", session.run(intake.handle, intake.session)))
-            work.append(("broker", self._forever("broker", BROKER_CHECK_S, BrokerWatch(session, self._gateway).look)))
-        loggers = self._gateway.settings.hj212
-        if loggers is not None and self._gateway.catalogue.loggers:
-            frames = LoggerIntake(
-                self._pipeline, self._gateway.catalogue.loggers, on_reading=self._live.note, room=self.room
-            )
-            work.append(("hj212", LoggerListener(loggers, frames).run()))
+        if settings.page is not None:
+            self.page = PageServer(settings.page, Board(asyncio.get_running_loop(), self._gateway, self).facts)
+            work.append(("page", self.page.run()))
         return work
+
+    def vitals(self) -> Vitals:
+        """Tell what only this service knows; called on the event loop."""
+        return Vitals(
+            synced=self._synced,
+            sync_error=self._sync_error,
+            uncommitted=self._group.waiting,
+            devices=tuple(poller.report() for poller in self.pollers),
+            alarms=self.disk.alarms,
+            disk=self.disk.use,
+        )
 
     # -- tasks --------------------------------------------------------------------------------------------
 
@@ -179,13 +182,13 @@ class Service:
                 except (GatewayError, EvidenceError) as error:
                     if str(error) != was:
                         log.warning("sync waits reason=%r", str(error))
-                    was = str(error)
+                    was = self._sync_error = str(error)
                     await asyncio.sleep(pause * (0.75 + 0.5 * self._random.random()))
                     pause = min(pause * 2, settings.backoff_max_s)
                     continue
                 if was or done.logged or done.pulled:
                     log.info("synced logged=%d pulled=%d waiting=%d", done.logged, done.pulled, done.waiting)
-                pause, was = FIRST_PAUSE_S, ""
+                pause, was, self._sync_error, self._synced = FIRST_PAUSE_S, "", "", self._clock.now()
                 await asyncio.sleep(settings.sync_s)
 
     async def _post_live(self) -> None:
@@ -272,44 +275,6 @@ class Service:
         if seen is not None and _is_gap(parse_time(seen), now, timedelta(seconds=3 * rhythm)):
             data = {"source": "gateway", "from": seen, "to": time_text(now), "reason": gap_reason(store)}
             append_event(store, signer, "gap", data)
-
-
-async def end_tasks(tasks: Iterable[asyncio.Task[Any]], again_s: float = CANCEL_AGAIN_S) -> None:
-    """Cancel tasks and wait for their end; what they raise is theirs.
-
-    A cancellation that meets the very moment a connection succeeds is swallowed by `asyncio.wait_for` before
-    Python 3.12, and the task goes on; so whoever has not ended is asked again.
-    """
-    pending = set(tasks)
-    while pending:
-        for task in pending:
-            task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=again_s)
-
-
-class BrokerWatch:
-    """Makes a broker that refuses or is away a problem, until it is back."""
-
-    def __init__(self, session: MqttSession, gateway: Gateway) -> None:
-        self._session, self._gateway = session, gateway
-        self._said: str | None = None
-
-    async def look(self) -> None:
-        """Write down a change since the last look."""
-        error = self._session.error
-        if error == self._said:
-            return
-        name, now = self._session.name, time_text(self._gateway.clock.now())
-
-        def note(store: Store) -> None:
-            if error is None:
-                clear_problem(store, BROKER_PROBLEM)
-            else:
-                zh, en = f"MQTT 服务器 {name} 不可用：{error}", f"the MQTT broker {name} is not available: {error}"
-                raise_problem(store, BROKER_PROBLEM, zh, en, now)
-
-        await self._gateway.writer.do(note)
-        self._said = error
 
 
 def _is_gap(seen: datetime, now: datetime, allowed: timedelta) -> bool:

@@ -112,6 +112,28 @@ class ClockSettings(Section):
     """It lies so far after it: longer than the gateway was ever switched off."""
 
 
+class ReloadSettings(Section):
+    """When the site file is read again without being told to."""
+
+    watch_s: float | None = Field(None, ge=1, le=86_400)
+    """Seconds between two looks at the site file and its profiles; absent, only SIGHUP or `gateway reload` do it."""
+
+
+class PageSettings(Section):
+    """The read-only status page and `/metrics`; absent when nobody asked for them."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; there is no log-in, so beyond this machine only that of a trusted network."""
+    port: int = Field(9180, ge=0, le=65_535)
+    peers: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Addresses or networks that may look; empty means any."""
+    names: tuple[str, ...] = ()
+    """Host names it is called by, beside addresses and `localhost`; others are refused (DNS rebinding)."""
+    connections: int = Field(16, ge=1, le=256)
+    request_s: float = Field(5.0, gt=0, le=60)
+    """How long a client may take to send its request, and to take the answer."""
+
+
 class LimitSettings(Section):
     """Limits that raise an alarm, and two that stop the intake; nothing is ever dropped because of them."""
 
@@ -161,6 +183,8 @@ class Settings(Section):
     start: StartSettings = StartSettings()
     clock: ClockSettings = ClockSettings()
     retention: RetentionSettings = RetentionSettings()
+    reload: ReloadSettings = ReloadSettings()
+    page: PageSettings | None = None
 
     @property
     def database(self) -> Path:

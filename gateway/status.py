@@ -48,7 +48,7 @@ def status_of(store: Store, settings: Settings) -> dict[str, Any]:
         ],
         "quality": counts_by_rule(store),
         "devices": devices_told(store),
-        "channels": _channels(store),
+        "channels": latest_readings(store),
         "problems": [{"key": one.key, "zh": one.zh, "en": one.en, "since": one.since} for one in problems(store)],
         "disk": _disk(store, settings),
         "retention": _retention(store, settings, epoch),
@@ -109,7 +109,8 @@ def _disk(store: Store, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _channels(store: Store) -> list[dict[str, Any]]:
+def latest_readings(store: Store) -> list[dict[str, Any]]:
+    """Return each channel with its newest reading, if it has one."""
     found = []
     for row in store.rows("SELECT id FROM channel ORDER BY id"):
         latest = store.row(

@@ -28,11 +28,12 @@ from evidence.reading import Flag, Reading
 from evidence.statement import parse
 from gateway.assembly import open_gateway
 from gateway.chain import own_statements
+from gateway.field import end_tasks
 from gateway.groupcommit import GroupCommit
 from gateway.problems import problems
 from gateway.reading_store import Arrival, insert_readings
 from gateway.runlock import running_alone
-from gateway.service import Service, end_tasks
+from gateway.service import Service
 from gateway.store import Store
 
 SITE = """
