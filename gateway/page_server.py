@@ -28,6 +28,8 @@ KEEP_S = 1.0
 """How long an answer is given again before it is made anew."""
 LISTEN_RETRY_S = 5.0
 BACKLOG = 16
+END_S = 2.0
+"""How long the end waits for the server's thread."""
 _REASONS = {
     200: "OK",
     400: "Bad Request",
@@ -122,6 +124,7 @@ class PageServer:
             if loop is not None and serving is not None:
                 with suppress(RuntimeError):  # it has ended by itself
                     loop.call_soon_threadsafe(serving.cancel)
+            await asyncio.to_thread(thread.join, END_S)
 
     def _in_thread(self) -> None:
         try:
