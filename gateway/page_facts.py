@@ -16,6 +16,7 @@ from gateway.chain import outbox_depth
 from gateway.clock import Clock, ClockState
 from gateway.device_report import DeviceReport
 from gateway.disk import MIB, DiskUse
+from gateway.errors import Words
 from gateway.identity import known_identity
 from gateway.problems import Problem, problems
 from gateway.quality_store import counts_by_rule
@@ -44,12 +45,12 @@ class Vitals:
 
     synced: datetime | None = None
     """When the centre last answered everything it was asked."""
-    sync_error: str = ""
-    """Why it did not at the last try."""
+    sync_error: Words = ("", "")
+    """Why it did not at the last try, in Chinese and English."""
     uncommitted: int = 0
     """Readings in memory."""
     devices: tuple[DeviceReport, ...] = ()
-    alarms: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    alarms: Mapping[str, Words] = field(default_factory=dict)
     """What is wrong also while nothing can be written, by key, in Chinese and English."""
     disk: DiskUse | None = None
     """What the last look at the disk found."""
@@ -123,7 +124,7 @@ def gather(settings: Settings, clock: Clock, vitals: Vitals, names: Sequence[str
         )
 
 
-def _shown(problem: Problem, alarms: Mapping[str, tuple[str, str]]) -> Problem:
+def _shown(problem: Problem, alarms: Mapping[str, Words]) -> Problem:
     """Prefer the words of now to those that could last be written."""
     zh, en = alarms.get(problem.key, (problem.zh, problem.en))
     return Problem(problem.key, zh, en, problem.since)

@@ -26,26 +26,27 @@ STYLE = """
 --bad:#ff8f87;--good:#56d364;--link:#79b8ff}}
 *{box-sizing:border-box}
 body{margin:0 auto;max-width:70rem;padding:1rem;font:1rem/1.5 system-ui,"Noto Sans CJK SC","Microsoft YaHei",sans-serif;
-color:var(--ink);background:var(--paper);overflow-wrap:anywhere}
+color:var(--ink);background:var(--paper);overflow-wrap:break-word}
 header{display:flex;flex-wrap:wrap;gap:.25rem 1.5rem;align-items:baseline;justify-content:space-between}
 h1{font-size:1.4rem;margin:.25rem 0}h2{font-size:1.1rem;margin:1.5rem 0 .5rem}
-nav a{display:inline-block;padding:.6rem .5rem;min-height:2.75rem}
+nav a{display:inline-block;padding:.6rem .35rem;min-height:2.75rem}
 a{color:var(--link)}a:focus-visible{outline:3px solid var(--link);outline-offset:2px}
 .soft{color:var(--soft)}.bad{color:var(--bad);font-weight:600}.good{color:var(--good)}
 .cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.75rem;margin:0}
 .cards div{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.6rem .8rem}
-.cards dt{color:var(--soft);font-size:.9rem}.cards dd{margin:0;font-size:1.15rem}
+.cards dt{color:var(--soft);font-size:.9rem}.cards dd{margin:0;font-size:1.15rem}.cards dd.soft{font-size:.9rem}
 ul{padding-left:1.2rem}
 table{border-collapse:collapse;width:100%}
 th,td{text-align:left;padding:.45rem .6rem;border-bottom:1px solid var(--line);vertical-align:top}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+td.n{white-space:nowrap}tbody th,td.w{overflow-wrap:anywhere;min-width:7.5rem}
 @media (max-width:40rem){
 table,tbody,tr,td,tbody th{display:block;width:100%}
 thead{position:absolute;clip-path:inset(50%);width:1px;height:1px;overflow:hidden}
 tr{border:1px solid var(--line);border-radius:.5rem;margin:0 0 .6rem;padding:.3rem .6rem}
 td,tbody th,td.n{border:0;padding:.15rem 0;text-align:left}
 td{display:grid;grid-template-columns:minmax(6.5rem,38%) 1fr;gap:.5rem}
-td::before{content:attr(data-label);color:var(--soft)}
+td::before{content:attr(data-label);color:var(--soft);font-weight:400;white-space:normal}
 }
 """
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode("ascii")
@@ -146,6 +147,7 @@ def _cards(facts: Facts, look: Look) -> str:
         waiting += say(f"，最早 {_age(oldest, look)}前", f", oldest {_age(oldest, look)} ago")
     sync = say("启动以来没有", "not since the start") if synced is None else _ago(synced, look)
     clock = facts.clock
+    offset = _minus(str(clock.off_ms))
     source = say("未同步", "not synchronised") if clock.src == "none" else clock.src.upper()
     disk = say(
         f"{_size(facts.disk_free)} 可用，共 {_size(facts.disk_total)}",
@@ -153,10 +155,10 @@ def _cards(facts: Facts, look: Look) -> str:
     )
     cards = [
         (say("待上传声明", "Statements waiting"), waiting, ""),
-        (say("上次同步", "Last sync"), sync, vitals.sync_error),
+        (say("上次同步", "Last sync"), sync, say(*vitals.sync_error)),
         (say("未提交读数", "Readings not committed"), str(vitals.uncommitted), ""),
         (say("树中读数", "Readings in the tree"), str(facts.tree_size), ""),
-        (say("时钟", "Clock"), say(f"{source}，偏差 {clock.off_ms} ms", f"{source}, offset {clock.off_ms} ms"), ""),
+        (say("时钟", "Clock"), say(f"{source}，偏差 {offset} ms", f"{source}, offset {offset} ms"), ""),
         (say("磁盘", "Disk"), disk, ""),
     ]
     if facts.refused:
@@ -179,7 +181,7 @@ def _channels(facts: Facts, look: Look) -> str:
         say("通道", "Channel"),
         say("数值", "Value"),
         say("距今", "Age"),
-        say("时间", "Time"),
+        say(f"时间（UTC{_zone(facts.now)}）", f"Time (UTC{_zone(facts.now)})"),
         say("标记", "Flag"),
         say("原因", "Reason"),
     ]
@@ -205,9 +207,9 @@ def _channel(one: Latest, facts: Facts, look: Look) -> list[Cell]:
         Cell(one.channel),
         Cell(value),
         Cell(_age(age, look)),
-        Cell(_time(one.time)),
+        Cell(f"{one.time.astimezone():%Y-%m-%d %H:%M:%S}"),
         Cell(one.flag, mark),
-        Cell(one.reason),
+        Cell(one.reason, "w"),
     ]
 
 
@@ -219,27 +221,25 @@ def _devices(devices: Sequence[DeviceReport], look: Look) -> str:
         say("状态", "State"),
         say("轮询", "Polls"),
         say("超时", "Timeouts"),
-        say("迟到应答", "Late answers"),
-        say("错误应答", "Bad answers"),
-        say("断开/拒绝", "Lost / refused"),
+        say("迟到/错误应答", "Late / bad answers"),
+        say("断开/拒绝连接", "Lines lost / refused"),
         say("拒读", "Refused requests"),
     ]
     rows = [
         [
             Cell(one.device),
-            Cell(f"{one.line} #{one.unit}"),
+            Cell(f"{one.line} #{one.unit}", "w"),
             Cell(one.reason or say("正常", "ok"), "bad" if one.reason else "good"),
             Cell(str(one.polls)),
             Cell(str(one.timeouts)),
-            Cell(str(one.late_answers)),
-            Cell(str(one.checksum_errors + one.mismatched_answers)),
+            Cell(f"{one.late_answers} / {one.checksum_errors + one.mismatched_answers}"),
             Cell(f"{one.lost_connections} / {one.refused_connections}"),
             Cell(str(len(one.refused)), "bad" if one.refused else ""),
         ]
         for one in devices
     ]
     title = say("Modbus 设备（自启动起）", "Modbus devices (since the start)")
-    return _table("d", title, head, rows, "", numbers=(3, 4, 5, 6, 7, 8))
+    return _table("d", title, head, rows, "", numbers=(3, 4, 5, 6, 7))
 
 
 def _quality(facts: Facts, look: Look) -> str:
@@ -295,7 +295,13 @@ def _minus(number: str) -> str:
 def _time(time: datetime) -> str:
     """Write a time of this machine's zone, which is what the clock on the wall shows, with its offset."""
     local = time.astimezone()
-    return f"{local:%Y-%m-%d %H:%M:%S} {local:%z}"
+    return f"{local:%Y-%m-%d %H:%M:%S} UTC{_zone(time)}"
+
+
+def _zone(time: datetime) -> str:
+    """Write the offset of this machine's zone: `+08:00`."""
+    offset = f"{time.astimezone():%z}"
+    return f"{offset[:3]}:{offset[3:5]}"
 
 
 def _text_time(text: str) -> str:

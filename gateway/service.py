@@ -24,7 +24,7 @@ from gateway.clock_watch import ClockWatch
 from gateway.damage import PageCheck
 from gateway.device_watch import DeviceWatch
 from gateway.disk_watch import DiskWatch, gap_reason
-from gateway.errors import DamagedError, DiskFullError, GatewayError, StoreError
+from gateway.errors import DamagedError, DiskFullError, GatewayError, StoreError, Words
 from gateway.field import BROKER_PROBLEM, Field, end_tasks
 from gateway.groupcommit import GroupCommit
 from gateway.live import LiveBoard
@@ -73,7 +73,7 @@ class Service:
         self.reload = Reload(gateway, self._field, self._group, self._live, self._notifier)
         self._random = random.Random()
         self._synced: datetime | None = None
-        self._sync_error = ""
+        self._sync_error: Words = ("", "")
         self.page: PageServer | None = None
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
@@ -182,13 +182,14 @@ class Service:
                 except (GatewayError, EvidenceError) as error:
                     if str(error) != was:
                         log.warning("sync waits reason=%r", str(error))
-                    was = self._sync_error = str(error)
+                    was, self._sync_error = str(error), (getattr(error, "zh", str(error)), str(error))
                     await asyncio.sleep(pause * (0.75 + 0.5 * self._random.random()))
                     pause = min(pause * 2, settings.backoff_max_s)
                     continue
                 if was or done.logged or done.pulled:
                     log.info("synced logged=%d pulled=%d waiting=%d", done.logged, done.pulled, done.waiting)
-                pause, was, self._sync_error, self._synced = FIRST_PAUSE_S, "", "", self._clock.now()
+                pause, was = FIRST_PAUSE_S, ""
+                self._sync_error, self._synced = ("", ""), self._clock.now()
                 await asyncio.sleep(settings.sync_s)
 
     async def _post_live(self) -> None:

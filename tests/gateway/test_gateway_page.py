@@ -9,17 +9,25 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from html.parser import HTMLParser
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
+from small_centre import CODE, SmallCentre
 
+import device_profiles
+from cunzheng.cli import cunzheng
+from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
+from gateway.assembly import open_gateway
 from gateway.clock import ClockState
 from gateway.device_report import DeviceReport, RefusedRequest
 from gateway.disk import DiskUse
@@ -29,6 +37,7 @@ from gateway.page_facts import Facts, Latest, Vitals
 from gateway.page_html import Look, page_html
 from gateway.page_server import HEAD_BYTES, PageServer, is_own_name, parse_request, preferred_language
 from gateway.problems import Problem
+from gateway.service import Service
 from gateway.settings import PageSettings
 from gateway.snapshot import Snapshot
 from gateway.store import Store
@@ -81,7 +90,7 @@ FACTS = Facts(
     budget=2 << 30,
     vitals=Vitals(
         synced=NOW - timedelta(minutes=5),
-        sync_error="cannot reach the centre",
+        sync_error=("无法连接中心端", "cannot reach the centre"),
         uncommitted=4,
         devices=(REPORT,),
         disk=DiskUse(free=3 << 30, database=900 << 20, reusable=100 << 20, raw=200 << 20, other=0),
@@ -150,7 +159,7 @@ class Outline(HTMLParser):
                 "待上传声明",
                 "7，最早 3 小时前",
                 "5 分钟前",
-                "偏差 -12 ms",
+                "偏差 \u221212 ms",
                 "3.0 GiB 可用",
                 "磁盘剩余不足",
                 "拒读",
@@ -163,7 +172,7 @@ class Outline(HTMLParser):
                 "Statements waiting",
                 "7, oldest 3 h ago",
                 "5 min ago",
-                "offset -12 ms",
+                "offset \u221212 ms",
                 "3.0 GiB free",
                 "less than 500 MiB",
                 "Refused requests",
@@ -183,7 +192,7 @@ def test_page_shows_everything_in_both_languages(language: str, words: tuple[str
         "em1",
         "10.0.0.7:502 #1",
         "1000 MiB / 2.0 GiB",
-        "cannot reach the centre",
+        {"zh": "无法连接中心端", "en": "cannot reach the centre"}[language],
     ):
         assert word in text, word
 
@@ -224,7 +233,7 @@ def test_no_text_of_a_device_becomes_markup_or_breaks_a_metric(text: str) -> Non
         channels=(Latest(nasty, NOW, nasty, nasty, nasty, nasty),),
         quality={nasty: 1},
         problems=(Problem(nasty, nasty, nasty, nasty),),
-        vitals=replace(FACTS.vitals, sync_error=nasty, devices=(replace(REPORT, device=nasty, line=nasty),)),
+        vitals=replace(FACTS.vitals, sync_error=(nasty, nasty), devices=(replace(REPORT, device=nasty, line=nasty),)),
     )
     page = page_html(facts, Look("en"))
     assert "<script" not in page
@@ -424,3 +433,71 @@ def test_snapshot_reads_beside_a_writer_writes_nothing_and_ends_in_time(tmp_path
     store.close()
     with pytest.raises(StoreError):
         Snapshot(tmp_path / "none.db")
+
+
+async def test_running_gateway_shows_its_devices_also_while_writer_and_loop_stand_still(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.page_board.ANSWER_S", 0.1)
+    monkeypatch.setattr("gateway.page_server.KEEP_S", 0.0)
+    meter = ModbusDeviceSimulator(
+        device_profiles.shipped()["schneider-iem3000"], 1, lambda now: {"energy_import": Decimal("1.5")}
+    )
+    with SmallCentre() as centre:
+        async with ModbusSimulatorServer([meter]) as server:
+            (tmp_path / "site.toml").write_text(SITE.format(port=server.port), "utf-8")
+            (tmp_path / "gateway.toml").write_text(SETTINGS.format(url=centre.url), "utf-8")
+            words = ["gateway", "enrol", CODE, "-c", str(tmp_path / "gateway.toml")]
+            assert (await asyncio.to_thread(CliRunner().invoke, cunzheng, words)).exit_code == 0
+            with await asyncio.to_thread(open_gateway, tmp_path / "gateway.toml") as opened:
+                stop, service = asyncio.Event(), Service(opened)
+                running = asyncio.create_task(service.run(stop))
+                async with asyncio.timeout(20):
+                    while service.page is None or not service.page.listening.is_set():
+                        await asyncio.sleep(0.01)
+                    while 'reading_valid{channel="ELEC.TOTAL"} 1' not in (await seen(service, "/metrics")):
+                        await asyncio.sleep(0.05)
+                    while "last_sync_timestamp_seconds " not in (await seen(service, "/metrics")):
+                        await asyncio.sleep(0.05)
+                # Another process may hold the database, the writer may be at work, the loop may be held up.
+                go_on = threading.Event()
+                opened.writer.submit(lambda store: (store.put("held", "1"), go_on.wait(20)))
+                text = await seen(service, "/?lang=en")
+                assert "1.5 kWh" in text
+                assert ">em1<" in text
+                with ThreadPoolExecutor(1) as beside:
+                    held_up = beside.submit(got, service.page, "/?lang=zh").result(20)  # the loop stands still
+                go_on.set()
+                assert "网关 GW-0001" in held_up[1]
+                stop.set()
+                await running
+
+
+async def seen(service: Service, path: str) -> str:
+    assert service.page is not None
+    return (await asyncio.to_thread(got, service.page, path))[1]
+
+
+SITE = """
+[[device]]
+id = "em1"
+profile = "schneider-iem3000"
+host = "127.0.0.1"
+port = {port}
+poll_s = 0.1
+parameters = {{ max_power_kw = "2000" }}
+[[channel]]
+id = "ELEC.TOTAL"
+device = "em1"
+point = "energy_import"
+"""
+SETTINGS = """
+data = "data"
+[centre]
+url = "{url}"
+sync_s = 0.1
+[poll]
+commit_s = 0.05
+[page]
+port = 0
+"""
