@@ -249,7 +249,7 @@ async def test_store_that_refuses_is_tried_again(
     real = plant.writer.do
 
     async def refuses(function: Callable[..., Any]) -> Any:
-        if "MqttIntake.handle" in getattr(function, "__qualname__", "") and failures:
+        if "MqttIntake._handle" in getattr(function, "__qualname__", "") and failures:
             failures.pop()
             raise StoreError("满", "full")
         return await real(function)
