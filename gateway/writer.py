@@ -32,6 +32,8 @@ class Writer:
         """
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._closed = False
+        self._door = threading.Lock()
+        """Nothing is queued behind the end, where nobody would ever answer it."""
         opened: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=(path, opened), name="gateway-writer", daemon=True)
         self._thread.start()
@@ -43,10 +45,11 @@ class Writer:
         Raises:
             StoreError: the writer is closed.
         """
-        if self._closed:
-            raise StoreError("数据库已关闭", "the database is closed")
         future: Future[R] = Future()
-        self._jobs.put((function, future))  # type: ignore[arg-type]
+        with self._door:
+            if self._closed:
+                raise StoreError("数据库已关闭", "the database is closed")
+            self._jobs.put((function, future))  # type: ignore[arg-type]
         return future
 
     def call(self, function: Callable[[Store], R]) -> R:
@@ -59,10 +62,12 @@ class Writer:
 
     def close(self) -> None:
         """Finish what is queued, then close the store."""
-        if not self._closed:
+        with self._door:
+            if self._closed:
+                return
             self._closed = True
             self._jobs.put(None)
-            self._thread.join()
+        self._thread.join()
 
     def _run(self, path: Path, opened: Future[None]) -> None:
         try:

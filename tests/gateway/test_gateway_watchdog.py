@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import queue
 import shutil
 import socket
 import subprocess
@@ -147,6 +148,27 @@ async def test_store_that_refuses_is_no_reason_for_a_restart(tmp_path: Path, mon
     await asyncio.gather(task, return_exceptions=True)
     writer.close()
     manager.close()
+
+
+def test_job_that_meets_the_end_of_the_writer_is_answered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closing: list[threading.Thread] = []
+
+    class Ending(queue.SimpleQueue):  # type: ignore[type-arg]
+        """The writer is closed in the very moment in which a job is about to be queued."""
+
+        def put(self, item: object, block: bool = True, timeout: float | None = None) -> None:
+            if item is not None:
+                closing.append(threading.Thread(target=writer.close))
+                closing[0].start()
+                closing[0].join(0.2)
+            super().put(item, block, timeout)
+
+    monkeypatch.setattr("gateway.writer.queue.SimpleQueue", Ending)
+    writer = Writer(tmp_path / "gateway.db")
+    assert writer.submit(lambda store: 7).result(10) == 7
+    closing[0].join()
+    with pytest.raises(StoreError):
+        writer.call(lambda store: 7)
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
