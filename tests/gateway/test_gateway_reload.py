@@ -11,7 +11,9 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,11 @@ from small_centre import CODE, SmallCentre
 import device_profiles
 from cunzheng.cli import cunzheng
 from cunzheng.simulator.broker import mosquitto_path, start_broker
+from cunzheng.simulator.hj212_logger import Hj212LoggerSimulator
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from gateway.assembly import Gateway, open_gateway
 from gateway.chain import own_statements
+from gateway.hj212 import LoggerListener
 from gateway.problems import problems
 from gateway.reload import FileWatch, Outcome
 from gateway.runlock import runner_of, running_alone
@@ -35,6 +39,7 @@ from gateway.site_change import CHANNELS_IN_EVENT, SiteChange
 from gateway.store import Store
 
 POLL_S = 0.05
+NUMBERS = {"l1": "010000A8900016F000169DC0", "l2": "010000A8900016F000169DC1"}
 
 
 def device(name: str, port: int, *, unit: int = 1, serial: str = "") -> str:
@@ -214,8 +219,6 @@ async def test_wrong_site_changes_nothing_and_is_shown_until_a_right_one_comes(
 
 
 async def test_judge_goes_on_where_it_was_and_hours_of_a_removed_channel_are_sealed(folder: Path) -> None:
-    from datetime import timedelta
-
     async with running(folder, "a", "b") as site:
         await site.reload(site.site("b"))
         await site.polled("b")
@@ -295,6 +298,59 @@ async def test_topics_follow_the_site_over_one_connection_and_nothing_goes_to_qu
             assert len(await site.stored("G.g1")) == 4
             quarantined = await site.gateway.writer.do(lambda store: store.rows("SELECT reason FROM quarantine"))
             assert [row["reason"] for row in quarantined] == []
+
+
+async def test_logger_is_added_and_removed_while_another_stays_connected(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[LoggerListener] = []
+
+    class Noted(LoggerListener):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            made.append(self)
+
+    monkeypatch.setattr("gateway.field.LoggerListener", Noted)
+    with (folder / "gateway.toml").open("a") as settings:
+        settings.write("[hj212]\nport = 0\n")
+
+    def logger(name: str) -> str:
+        return (
+            f'[[hj212]]\nid = "{name}"\nmn = "{NUMBERS[name]}"\n'
+            f'[[channel]]\nid = "P.{name}"\ndevice = "{name}"\npoint = "a01013-Rtd"\nunit = "Pa"\n'
+        )
+
+    async with running(folder, "a") as site:
+        assert (await site.reload(site.site("a") + logger("l1"))).result == "applied"
+        (listener,) = made
+        async with asyncio.timeout(20):
+            await listener.ready()
+
+        def simulator(name: str) -> Hj212LoggerSimulator:
+            start, ticks = datetime.now(UTC) - timedelta(minutes=10), count()
+            return Hj212LoggerSimulator(
+                NUMBERS[name],
+                host="127.0.0.1",
+                port=listener.port,
+                values=lambda at: {"a01013-Rtd": "-123.0723"},
+                clock=lambda: start + timedelta(seconds=next(ticks)),
+                timeout_s=20,
+            )
+
+        first, second = simulator("l1"), simulator("l2")
+        await first.connect()
+        await first.send()
+        assert (await site.reload(site.site("a") + logger("l1") + logger("l2"))).result == "applied"
+        await second.connect()
+        await second.send()
+        await first.send()
+        assert (await site.reload(site.site("a") + logger("l1"))).result == "applied"
+        await first.send()
+        await first.close()
+        await second.close()
+        assert (len(await site.stored("P.l1")), len(await site.stored("P.l2"))) == (3, 1)
+        assert await site.gateway.writer.do(lambda store: store.value("SELECT count(*) FROM quarantine")) == 0
+        assert made == [listener]
 
 
 def test_running_gateway_reloads_by_command_and_a_wrong_site_is_refused_before_it_is_told(
