@@ -53,7 +53,6 @@ class Dials:
     ended_key: str | None = None
 
 
-@dataclass
 class _QuietServer(ThreadingHTTPServer):
     """Says nothing of clients that went away, as killed gateways do."""
 
@@ -63,6 +62,7 @@ class _QuietServer(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
+@dataclass
 class SmallCentre:
     """The centre's state and its HTTP server; use as a context manager."""
 
