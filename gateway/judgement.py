@@ -104,6 +104,9 @@ class Judge:
         self._former = {**before._former, **{name: one.device for name, one in before.channels.items()}}
         same = [name for name, basis in self.bases.items() if before.bases.get(name) == basis]
         self._watches |= {name: before._watches[name] for name in same if name in before._watches}
+        self._faults |= {name: before._faults[name] for name in same if name in before._faults}
+        self._in_fault = {name: before._in_fault[name] for name in same if name in before._in_fault}
+        self._of_device = {name: before._of_device[name] for name in same if name in before._of_device}
         self._restarted = before._restarted & set(same)
         self.give_back(before.take())
 

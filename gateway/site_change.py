@@ -55,13 +55,17 @@ def change_between(before: Catalogue, after: Catalogue) -> SiteChange:
         changed=tuple(sorted(changed)),
         removed=tuple(sorted(removed)),
         devices=tuple(sorted(devices)),
-        is_other=(before.rules, before.derived, before.live, dict(before.restart_counters))
-        != (after.rules, after.derived, after.live, dict(after.restart_counters)),
+        is_other=_beside(before) != _beside(after),
     )
 
 
 def _meaning(catalogue: Catalogue, name: str) -> tuple[object, ...]:
     return catalogue.channels[name], catalogue.bases.get(name), catalogue.limits.get(name)
+
+
+def _beside(catalogue: Catalogue) -> tuple[object, ...]:
+    counters = dict(catalogue.restart_counters), dict(catalogue.error_counters)
+    return catalogue.rules, catalogue.derived, catalogue.live, *counters
 
 
 def _devices(catalogue: Catalogue) -> dict[str, object]:
