@@ -124,7 +124,8 @@ async def test_counter_without_its_resolution_is_no_number(tmp_path: Path) -> No
         gas.values.update(
             resolution_vm=Decimal(-2), volume_working=Decimal("123456.78"), volume_working_error=Decimal("2.5")
         )
-        assert [one.value for one in (await gas.read()).values()] == [Decimal("123456.78"), Decimal("2.5")]
+        values = [one.value for one in (await gas.read()).values()]
+        assert values == [Decimal("2.5"), Decimal("123456.78")]  # an error counter comes before its total
         gas.device._readable = frozenset(at for at in gas.device._readable if at != (Table.HOLDING, 4100))
         readings = await gas.read()
         assert {(one.value, one.flag, one.reason) for one in readings.values()} == {(None, Flag.FAULT, "scale-missing")}
