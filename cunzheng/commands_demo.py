@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
@@ -186,7 +187,8 @@ def _role(one: stage_plant.DemoAccount) -> str:
 def _command() -> str:
     """Return this program as it can be typed here."""
     program = Path(sys.executable).with_name("cunzheng")
-    if shutil.which("cunzheng") == str(program):
+    # make puts the virtual environment on the path of what it starts, not on that of whoever called it.
+    if "MAKELEVEL" not in os.environ and shutil.which("cunzheng") == str(program):
         return "cunzheng"
     here = Path.cwd()
     return str(program.relative_to(here) if program.is_relative_to(here) else program)
