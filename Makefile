@@ -18,7 +18,7 @@ demo:  ## the whole chain on this machine; ARGS=--once runs it once and ends
 	@exec $(BIN)/cunzheng demo $(ARGS)
 
 test: check  ## every check and every test
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(ARGS)
 
 check:  ## format, lint, types, import rule: the part of `make test` before the tests
 	@setup/setup.sh test
