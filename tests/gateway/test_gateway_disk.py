@@ -37,6 +37,7 @@ from gateway.clock import RealClock, SteppedClock
 from gateway.disk import MIB, DiskUse, FolderSizes, measure, reusable_bytes, shortage, warnings
 from gateway.disk_watch import PAUSED, gap_reason
 from gateway.errors import DiskFullError, StoreError
+from gateway.field import end_tasks
 from gateway.groupcommit import GroupCommit
 from gateway.intake import MqttIntake
 from gateway.integrity import check_store
@@ -367,8 +368,7 @@ async def test_buffer_is_bounded_and_nothing_of_it_is_lost(plant: Plant, monkeyp
     refusals.clear()
     await asyncio.gather(*takers)
     await until(lambda: not group.waiting)
-    committing.cancel()
-    await asyncio.gather(committing, return_exceptions=True)
+    await end_tasks((committing,))
     assert room.is_open
     assert plant.writer.call(lambda store: store.value("SELECT count(*) FROM reading")) == 40
 
@@ -407,8 +407,7 @@ async def test_broker_keeps_what_there_is_no_room_for(
         assert count(plant) == 0
         room.accepted("readings")
         await until(lambda: count(plant) == 120)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks((task,))
 
 
 def count(plant: Plant) -> int:

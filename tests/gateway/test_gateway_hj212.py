@@ -25,6 +25,7 @@ from device_profiles.hj212 import Edition, FrameStream, Packet, encrypt, read_pa
 from gateway.assembly import open_gateway
 from gateway.chain import own_statements
 from gateway.errors import MisuseError, StoreError
+from gateway.field import end_tasks
 from gateway.hj212 import LoggerListener
 from gateway.hj212_intake import LoggerIntake
 from gateway.service import Service
@@ -90,8 +91,7 @@ async def listening(plant: Plant, **options: Any) -> AsyncIterator[LoggerListene
             await listener.ready()
         yield listener
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks((task,))
 
 
 @asynccontextmanager
@@ -634,8 +634,7 @@ async def test_port_that_is_taken_is_tried_again(plant: Plant, monkeypatch: pyte
         await second.ready()
     assert second.error is None
     assert rows(plant, "SELECT * FROM problem") == []
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end_tasks((task,))
 
 
 # -- site file ---------------------------------------------------------------------------------------------------------
@@ -731,8 +730,7 @@ async def test_simulator_runs_and_connects_again(plant: Plant) -> None:
         await until(lambda: simulator.count.answered >= 3)
         await simulator.close()
         await until(lambda: simulator.count.answered >= 6)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks((task,))
 
 
 def test_simulator_writes_what_the_reader_reads() -> None:

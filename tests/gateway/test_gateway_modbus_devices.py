@@ -16,6 +16,7 @@ from gateway.catalogue import load_catalogue
 from gateway.clock import RealClock
 from gateway.device_watch import problems_of
 from gateway.errors import MisuseError
+from gateway.field import end_tasks
 from gateway.line import LineAddress
 from gateway.modbus import ModbusLine
 from gateway.poller import Poller, lines_of, pollers_of
@@ -279,9 +280,7 @@ async def test_dead_unit_backs_off_and_the_live_ones_keep_their_rhythm(tmp_path:
         async with asyncio.timeout(10):
             while min(len(got["d1.p0"]), len(got["d3.p0"])) < 30:
                 await asyncio.sleep(0.02)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
         assert all(got["d1.p0"])
         assert all(got["d3.p0"])
         assert not any(got["d2.p0"])
@@ -316,9 +315,7 @@ async def test_slow_line_keeps_no_other_line_waiting(tmp_path: Path) -> None:
         async with asyncio.timeout(10):
             while got.count("d1.p0") < 20:
                 await asyncio.sleep(0.02)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(tasks)
         # Four devices wait for one another on the slow line while the quick one keeps its own rhythm.
         assert 0 < got.count("d2.p0") < got.count("d1.p0")
         for line in lines.values():

@@ -23,6 +23,7 @@ from device_profiles.sparkplug import metrics_of
 from gateway.chain import own_statements
 from gateway.clock import RealClock
 from gateway.errors import StoreError
+from gateway.field import end_tasks
 from gateway.intake import MqttIntake
 from gateway.mqtt import Incoming, MqttSession
 from gateway.settings import BrokerSettings
@@ -123,8 +124,7 @@ async def listening(
                 await ready.wait()
         yield session
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks((task,))
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
@@ -287,8 +287,7 @@ async def test_broker_that_refuses_is_named_and_tried_again(plant: Plant, tmp_pa
         assert session.error == "refused: Not authorized"
     with start_broker(tmp_path / "open", kind="mosquitto", port=settings_port):
         await until(lambda: session.error is None)
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    await end_tasks((task,))
 
 
 SPARKPLUG_SITE = """

@@ -23,6 +23,7 @@ from test_gateway_mqtt import SITE, count, message, publish, until
 
 from cunzheng.simulator.broker import BrokerHandle, start_broker
 from gateway.clock import RealClock
+from gateway.field import end_tasks
 from gateway.intake import MqttIntake
 from gateway.mqtt import Incoming, MqttSession
 from gateway.settings import BrokerSettings
@@ -58,8 +59,7 @@ async def session_of(
     try:
         yield session
     finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        await end_tasks((task,))
 
 
 # -- the wire ---------------------------------------------------------------------------------------------------
