@@ -12,6 +12,7 @@ from evidence.reading import leaf_line
 from evidence.statement import parse
 from evidence.tiles import TILE_WIDTH, tile_hash
 from gateway.errors import IntegrityError
+from gateway.identity import known_identity
 from gateway.kept_store import kept_of
 from gateway.lang import say
 from gateway.rawtile import RawFolder
@@ -44,6 +45,13 @@ def check_store(store: Store, raw: RawFolder, *, repair: bool) -> CheckReport:
     for row in store.rows("PRAGMA foreign_key_check"):
         report.faults.append(
             say(f"数据库: 表 {row[0]} 有一行指向不存在的内容", f"database: a row of {row[0]} points nowhere")
+        )
+    if known_identity(store) is None and any(raw.folder.rglob("*.json.gz")):
+        report.faults.append(
+            say(
+                f"数据库: 没有网关身份，而 {raw.folder} 中有原始数据块；数据库可能已被清空或替换",
+                f"database: it belongs to no gateway, yet {raw.folder} holds raw tiles; was it emptied or exchanged?",
+            )
         )
     for row in store.rows("SELECT epoch FROM tree ORDER BY epoch"):
         _check_tree(store, raw, row["epoch"], report, repair=repair)

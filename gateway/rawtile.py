@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ class RawTile:
         """Read a file's content.
 
         Raises:
-            ValueError, KeyError, OSError, EOFError: the content is damaged.
+            ValueError, KeyError, TypeError, OSError, EOFError, zlib.error: the content is damaged.
         """
         content = json.loads(gzip.decompress(data))
         if content["v"] != FORMAT:
@@ -156,7 +157,7 @@ class RawFolder:
         path = self.path(epoch, number)
         try:
             tile = RawTile.from_bytes(path.read_bytes())
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
             raise IntegrityError(
                 f"原始数据块 {path} 缺失或损坏；请运行 cunzheng gateway check --repair",
                 f"raw tile {path} is missing or damaged; run cunzheng gateway check --repair",
