@@ -15,10 +15,8 @@ from fault_soak import CHANNELS, QUARANTINED, Soak, soak
 from fault_soak_audit import Answer, Facts, Row, facts_of, harms, summary
 from fault_world import World
 
-from cunzheng.simulator.broker import mosquitto_path
 from evidence.encoding import time_text
 
-pytestmark = pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 SHORT_S = 12.0
 MINUTES = float(os.environ.get("CUNZHENG_SOAK_MINUTES", "1"))
 SEED = int(os.environ.get("CUNZHENG_SEED", "20260301"))

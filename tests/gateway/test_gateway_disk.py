@@ -27,7 +27,7 @@ from test_gateway_mqtt import message, publish, until
 
 import device_profiles
 from cunzheng.cli import cunzheng
-from cunzheng.simulator.broker import mosquitto_path, start_broker
+from cunzheng.simulator.broker import start_broker
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from evidence.encoding import time_text
 from evidence.reading import Flag, Reading
@@ -380,14 +380,13 @@ def test_judge_says_nothing_of_a_pause_that_has_its_own_event(plant: Plant) -> N
     assert not plant.pipeline.judge.take()
 
 
-@pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_broker_keeps_what_there_is_no_room_for(
     make_plant: Callable[..., Plant], tmp_path: Path, protocol: str
 ) -> None:
     plant = make_plant(MQTT_SITE)
     room = Room(plant.clock)
-    with start_broker(tmp_path / "broker") as broker:
+    with start_broker(tmp_path / "broker", kind="mosquitto") as broker:
         intake = MqttIntake(plant.pipeline, plant.catalogue.mqtt, on_reading=lambda one: None, room=room)
         settings = BrokerSettings.model_validate(
             {"host": broker.host, "port": broker.port, "protocol": protocol, "receive_maximum": 5}

@@ -26,7 +26,7 @@ from small_centre import CODE, SmallCentre
 
 import device_profiles
 from cunzheng.cli import cunzheng
-from cunzheng.simulator.broker import mosquitto_path, start_broker
+from cunzheng.simulator.broker import start_broker
 from cunzheng.simulator.hj212_logger import Hj212LoggerSimulator
 from cunzheng.simulator.modbus_device import ModbusDeviceSimulator, ModbusSimulatorServer
 from gateway.assembly import Gateway, open_gateway
@@ -255,7 +255,6 @@ async def test_store_that_refuses_leaves_the_old_site_at_work(folder: Path, monk
         await site.polled("b")
 
 
-@pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 async def test_topics_follow_the_site_over_one_connection_and_nothing_goes_to_quarantine(folder: Path) -> None:
     from paho.mqtt import publish
 
@@ -265,7 +264,7 @@ async def test_topics_follow_the_site_over_one_connection_and_nothing_goes_to_qu
             f'[[channel]]\nid = "G.{name}"\ndevice = "{name}"\npoint = "volume"\n'
         )
 
-    with start_broker(folder / "broker") as broker:
+    with start_broker(folder / "broker", kind="mosquitto") as broker:
         with (folder / "gateway.toml").open("a") as settings:
             settings.write(f'[mqtt]\nhost = "{broker.host}"\nport = {broker.port}\n')
         async with running(folder, "a") as site:

@@ -16,7 +16,7 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from cunzheng.simulator.broker import BrokerHandle, mosquitto_path, start_broker
+from cunzheng.simulator.broker import BrokerHandle, start_broker
 from cunzheng.simulator.dials import Values
 from cunzheng.simulator.hj212_logger import Hj212LoggerSimulator, LoggerDials
 from cunzheng.simulator.modbus_device import Framing, ModbusDeviceSimulator, ModbusSimulatorServer
@@ -42,7 +42,6 @@ WAIT_S = 10.0
 MN = "010000A8900016F000169DC0"
 GAS = shipped()["plain-json-gas"]
 BELT = 'total_unit = "t", rate_unit = "t/h", max_rate_per_h = 800'
-MQTT = pytest.mark.skipif(mosquitto_path() is None, reason="mosquitto is not installed")
 
 
 # -- a device, the gateway's poller, and its judge -----------------------------------------------------------
@@ -363,7 +362,6 @@ def gas(broker: BrokerHandle, tmp_path: Path) -> Iterator[GasRig]:
     made.close()
 
 
-@MQTT
 def test_message_states_mark_its_values(gas: GasRig) -> None:
     gas.device.dials.state, gas.device.dials.shows = "maintenance", "zero"
     readings = gas.read()
@@ -372,7 +370,6 @@ def test_message_states_mark_its_values(gas: GasRig) -> None:
     assert readings["volume"].value == 1000
 
 
-@MQTT
 @pytest.mark.parametrize(
     ("offset_s", "flag", "reason"),
     [(600, Flag.FAULT, "Q03 time lies in the future"), (-90, Flag.NORMAL, "Q05 device behind or late by 90 s")],
@@ -385,7 +382,6 @@ def test_clock_of_a_publishing_device_is_judged(gas: GasRig, offset_s: float, fl
     assert reason in volume.reason
 
 
-@MQTT
 def test_counter_in_messages_rolls_over_and_is_reset(gas: GasRig) -> None:
     gas.device.dials.rollover = Decimal("0.5")
     assert gas.read()["volume"].value == Decimal("99999999.5")
@@ -398,7 +394,6 @@ def test_counter_in_messages_rolls_over_and_is_reset(gas: GasRig) -> None:
     assert (reset.value, "Q31 reset" in reset.reason) == (0, True)
 
 
-@MQTT
 def test_late_messages_come_in_order_with_the_time_they_were_made(gas: GasRig) -> None:
     gas.device.dials.delay_s = 0.05
     made = []
@@ -415,7 +410,6 @@ def test_late_messages_come_in_order_with_the_time_they_were_made(gas: GasRig) -
     assert ["behind or late" in one.reason for one in readings] == [True, True]
 
 
-@MQTT
 def test_device_that_loses_its_link_delivers_when_it_is_back(gas: GasRig) -> None:
     gas.device.dials.disconnect = True
     gas.now += MINUTE
@@ -425,7 +419,6 @@ def test_device_that_loses_its_link_delivers_when_it_is_back(gas: GasRig) -> Non
     assert gas.read(publish=False)["volume"].value == 1000
 
 
-@MQTT
 def test_silent_device_publishes_nothing_and_leaves_a_gap(gas: GasRig) -> None:
     gas.read()
     gas.device.dials.silent = True
