@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from flask.testing import FlaskClient
 from sqlalchemy import text
 from werkzeug.test import TestResponse
@@ -52,8 +55,11 @@ def test_passwords_are_kept_as_argon2id(tmp_path: Path) -> None:
     assert all(one.startswith("$argon2id$") for one in kept)
 
 
-def test_plant_page_draws_the_last_day_and_htmx_fetches_it_alone(tmp_path: Path) -> None:
+@pytest.mark.parametrize("minutes", [0, 14, 29, 44, 59])
+def test_plant_page_draws_the_last_day_and_htmx_fetches_it_alone(tmp_path: Path, minutes: int) -> None:
     center = world.copy_center(tmp_path)
+    start = center.now().replace(minute=0, second=30) + timedelta(hours=1, minutes=minutes)
+    center = dataclasses.replace(center, clock=lambda: start)
     world.fill(center, hours=1)
     world.add_live(center)
     client = create_app(center.settings, center=center).test_client()
@@ -62,6 +68,6 @@ def test_plant_page_draws_the_last_day_and_htmx_fetches_it_alone(tmp_path: Path)
     center.database.close()
     for page in (whole, part):
         assert re.search(r'<svg class="chart', page)
-        assert "138.4" in page
+        assert "159.7" in page  # the highest of all, whichever hour it falls in
     assert "<html" in whole
     assert "<html" not in part
