@@ -1,5 +1,7 @@
 """The store by itself: readings through store, tree and segment beside bare SQLite; start and one proof in a full one.
 
+Then an hour of 1,000 channels, sealed while something else wants the store: how long it waits, and the memory it takes.
+
 The default writes a few hundred thousand readings; `--readings 2600000` writes the month of a reading a second that the
 targets speak of (some minutes). A start is measured in a store of a tenth and in the whole one: it must not grow.
 """
@@ -11,11 +13,13 @@ import gc
 import sqlite3
 import statistics
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import psutil
 from measure import Rate, measure, peak_mib, show
 from plant import Bench, gateway
 
@@ -134,10 +138,61 @@ def proof_ms(bench: Bench) -> tuple[list[float], list[float]]:
     return proving, checking
 
 
+def long_hour(folder: Path, seconds: int) -> None:
+    """Seal an hour in which 1,000 channels were read so many times, and ask the store for a commit all the while."""
+    site = SITE.split("[[channel]]")[0] + "".join(
+        f'[[channel]]\nid = "C{number}"\ndevice = "h"\nkind = "value"\nunit = "kW"\n' for number in range(1000)
+    )
+    folder.mkdir()
+    clock = SteppedClock(START)
+    with gateway(folder, site, clock) as bench:
+        for second in range(seconds):
+            at = START + timedelta(seconds=second)
+            group = [
+                bench.pipeline.arrival(
+                    Reading(f"C{n}", at, Decimal(30_000 + (second * 37 + n * 11) % 9_973) / 1000, "kW", Flag.NORMAL, at)
+                )
+                for n in range(1000)
+            ]
+            bench.writer.call(lambda store, group=group: insert_readings(store, group))  # type: ignore[misc]
+        clock.set(START + timedelta(hours=1))
+        stored_mib, waits, is_over = rss_mib(), [], threading.Event()
+
+        def others() -> None:
+            while not is_over.wait(0.1):
+                began = time.perf_counter()
+                bench.writer.call(lambda store: store.put("bench", "a commit"))
+                waits.append(time.perf_counter() - began)
+
+        asking = threading.Thread(target=others)
+        asking.start()
+        began = time.perf_counter()
+        sealed = bench.pipeline.seal_due(timedelta(0))
+        took = time.perf_counter() - began
+        is_over.set()
+        asking.join()
+        if sealed.readings != 1000 * seconds:
+            raise SystemExit("not every reading was sealed")
+    print(
+        f"\nAn hour of {sealed.readings:,} readings of 1,000 channels,"
+        f" sealed in {sealed.segments} segments: {took:.1f} s"
+    )
+    print(f"  a commit asked for meanwhile waited {statistics.median(waits) * 1e3:.0f} ms, at most {max(waits):.2f} s")
+    print(
+        f"  (limit: a second); memory {stored_mib:.0f} MiB before, {rss_mib():.0f} MiB after, peak {peak_mib():.0f} MiB"
+    )
+
+
+def rss_mib() -> float:
+    return float(psutil.Process().memory_info().rss) / (1 << 20)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--hour-seconds", type=int, default=120, help="readings of each channel in the long hour")
     parser.add_argument("--readings", type=int, default=120_000)
-    minutes = max(2880, parser.parse_args().readings // CHANNELS)
+    asked = parser.parse_args()
+    minutes = max(2880, asked.readings // CHANNELS)
     tenth = max(600, minutes // 10)
     with tempfile.TemporaryDirectory() as temporary:
         folder, clock = Path(temporary), SteppedClock(START)
@@ -169,6 +224,7 @@ def main() -> None:
         print(f"Proof of one reading among {whole:,}, from files and rows: median {middle:.2f} ms,")
         print(f"  longest {max(proving):.2f} ms (target: at most 5 ms); checking its tile {checked:.2f} ms")
         print(f"peak memory {peak_mib():.0f} MiB")
+        long_hour(folder / "hour", asked.hour_seconds)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import Any
 from evidence.channel import Channel, ChannelKind
 from evidence.encoding import FIRST_YEAR, decimal_text, parse_decimal, time_text
 from evidence.reading import Leaf
-from evidence.stack import has_minutes, minute_letters
+from evidence.stack import MinuteCounts, has_minutes
 from evidence.totaliser import Step, judge_step
 
 EXACT = Context(prec=200, traps=[Inexact])
@@ -27,6 +27,7 @@ HOUR = timedelta(hours=1)
 _TICK = timedelta(microseconds=1)
 _QUARTER_S = 900
 _MINUTE_KINDS = frozenset({ChannelKind.VALUE, ChannelKind.DERIVED})
+_SUMS, _USE = ("sum", "min", "max"), ("first", "last", "use")
 _PLAIN_SUMS = frozenset({ChannelKind.VALUE, ChannelKind.DERIVED, ChannelKind.INTERVAL})
 
 
@@ -75,30 +76,101 @@ def summarise(
     Raises:
         KeyError: a leaf names a channel that was not declared.
     """
-    span_hour = hour_of(span_start, zone)
     groups: dict[tuple[datetime, str], list[Leaf]] = {}
     for leaf in leaves:
         hour = hour_of_leaf(leaf, channels[leaf.channel].kind, zone)
         groups.setdefault((hour, leaf.channel), []).append(leaf)
-    after = dict(baselines)
-    entries = []
-    with localcontext(EXACT):
-        for (hour, channel_id), group in sorted(groups.items()):
-            channel = channels[channel_id]
-            entry: dict[str, Any] = {
-                "id": channel_id,
-                "n": len(group),
-                "valid": sum(1 for leaf in group if leaf.is_valid),
-            }
-            if hour != span_hour:
-                entry["hour"] = time_text(hour)
-            if channel.kind in _PLAIN_SUMS:
-                entry.update(_sums(group))
-            elif channel.kind is ChannelKind.TOTAL:
-                entry.update(_use(group, channel, after))
-            entry.update(_minutes(group, channel))
-            entries.append(entry)
+    span_hour, after, entries = hour_of(span_start, zone), dict(baselines), []
+    for (hour, channel_id), group in sorted(groups.items()):
+        said = ChannelHour(channels[channel_id], after.get(channel_id))
+        said.add(group)
+        if said.baseline is not None:
+            after[channel_id] = said.baseline
+        entry = said.entry()
+        if hour != span_hour:
+            entry["hour"] = time_text(hour)
+        entries.append(entry)
     return entries, after
+
+
+class ChannelHour:
+    """The entry of one channel and hour while its leaves come in, in leaf order; it keeps none of them.
+
+    ``baseline``: what the next difference of a total is taken from.
+    """
+
+    def __init__(self, channel: Channel, baseline: Baseline | None) -> None:
+        self._channel, self.baseline = channel, baseline
+        self._n = self._valid = 0
+        self._sum: Decimal | None = None
+        self._low: Decimal | None = None
+        self._high: Decimal | None = None
+        self._first: Decimal | None = None
+        self._last = self._use = Decimal(0)
+        self._spans_gap = False
+        has_letters = channel.stack is not None and channel.kind in _MINUTE_KINDS and has_minutes(channel.poll)
+        self._minutes = MinuteCounts(channel.poll, channel.stack) if has_letters and channel.stack else None
+
+    def add(self, leaves: Sequence[Leaf]) -> None:
+        """Take in the next leaves of the channel's hour.
+
+        Raises:
+            decimal.Inexact: a sum would need more digits than there are.
+        """
+        self._n += len(leaves)
+        valid = [leaf for leaf in leaves if leaf.is_valid]
+        self._valid += len(valid)
+        with localcontext(EXACT):
+            if self._channel.kind in _PLAIN_SUMS:
+                self._add_values([leaf.value for leaf in valid if leaf.value is not None])
+            elif self._channel.kind is ChannelKind.TOTAL:
+                self._add_totals(valid)
+        if self._minutes is not None:
+            self._minutes.add(leaves)
+
+    def entry(self) -> dict[str, Any]:
+        """Return what the leaves so far come to, as an entry of ``ch``."""
+        entry: dict[str, Any] = {"id": self._channel.id, "n": self._n, "valid": self._valid, **self.figures()}
+        return entry if self._minutes is None else {**entry, "minutes": self._minutes.letters()}
+
+    def figures(self) -> dict[str, Any]:
+        """Return sum, min and max of values, or first, last and use of a total; nothing where nothing was valid."""
+        if self._sum is not None and self._low is not None and self._high is not None:
+            return {
+                name: decimal_text(one) for name, one in zip(_SUMS, (self._sum, self._low, self._high), strict=True)
+            }
+        if self._first is None:
+            return {}
+        use = {name: decimal_text(one) for name, one in zip(_USE, (self._first, self._last, self._use), strict=True)}
+        return {**use, "gap": True} if self._spans_gap else {**use}
+
+    def _add_values(self, values: list[Decimal]) -> None:
+        if not values:
+            return
+        if self._sum is None or self._low is None or self._high is None:
+            self._sum, self._low, self._high = sum(values[1:], values[0]), min(values), max(values)
+            return
+        self._sum = sum(values, self._sum)
+        self._low, self._high = min(self._low, *values), max(self._high, *values)
+
+    def _add_totals(self, leaves: Sequence[Leaf]) -> None:
+        channel = self._channel
+        assert channel.totaliser is not None  # Channel insists on it
+        for leaf in leaves:
+            base = self.baseline
+            if leaf.value is None or (base is not None and leaf.time <= base.time):
+                continue
+            step: Step | None = None
+            if base is not None:
+                elapsed = leaf.time - base.time
+                step = judge_step(base.value, leaf.value, elapsed, channel.totaliser)
+                self._spans_gap = self._spans_gap or elapsed > GAP_POLLS * channel.poll
+                if step.use is not None:
+                    self._use += step.use
+            if self._first is None:
+                self._first = leaf.value if base is None else base.value
+            self._last = leaf.value
+            self.baseline = Baseline(leaf.value if step is None else step.floor, leaf.time)
 
 
 def entry_hour(entry: Mapping[str, Any], span: Sequence[str], zone: tzinfo) -> str:
@@ -114,25 +186,26 @@ def entry_agrees(entry: Mapping[str, Any], leaves: Sequence[Leaf], channel: Chan
     entry, whose predecessor ends with it; how long ago that was is not known here, so that the first difference may be
     any that the totaliser's rule has a name for.
     """
+    said = ChannelHour(channel, None)
+    said.add(leaves)
+    own = said.entry()
+    if any(entry.get(name) != own.get(name) for name in ("n", "valid", "minutes")):
+        return False
+    stated = {name: entry[name] for name in (*_SUMS, *_USE) if name in entry}
+    if channel.kind is not ChannelKind.TOTAL:
+        return stated == said.figures()
+    valid = [leaf for leaf in leaves if leaf.is_valid]
+    values = [leaf.value for leaf in valid if leaf.value is not None]
+    if "first" not in stated or not valid:
+        # Readings that came late, after a newer one, are counted but book nothing.
+        return not stated
+    start = values[0]
+    later = ChannelHour(channel, Baseline(start, valid[0].time))
+    later.add(valid[1:])
+    rest = parse_decimal(later.figures().get("use", "0"))
     with localcontext(EXACT):
-        if (entry["n"], entry["valid"]) != (len(leaves), sum(1 for leaf in leaves if leaf.is_valid)):
-            return False
-        if _minutes(leaves, channel) != {name: entry[name] for name in ("minutes",) if name in entry}:
-            return False
-        stated = {name: entry[name] for name in ("sum", "min", "max", "first", "last", "use") if name in entry}
-        if channel.kind is not ChannelKind.TOTAL:
-            return stated == (_sums(leaves) if channel.kind in _PLAIN_SUMS else {})
-        valid = [leaf for leaf in leaves if leaf.is_valid]
-        values = [leaf.value for leaf in valid if leaf.value is not None]
-        if "first" not in stated or not valid:
-            # Readings that came late, after a newer one, are counted but book nothing.
-            return not stated
-        first = parse_decimal(stated["first"])
-        start, last = values[0], values[-1]
-        later = _use(valid[1:], channel, {channel.id: Baseline(start, valid[0].time)})
-        rest = parse_decimal(later.get("use", "0"))
-        uses = {rest + step for step in _first_steps(first, start, channel)}
-        return parse_decimal(stated["last"]) == last and parse_decimal(stated["use"]) in uses
+        uses = {rest + step for step in _first_steps(parse_decimal(stated["first"]), start, channel)}
+    return parse_decimal(stated["last"]) == values[-1] and parse_decimal(stated["use"]) in uses
 
 
 def _first_steps(old: Decimal, new: Decimal, channel: Channel) -> set[Decimal]:
@@ -146,53 +219,3 @@ def _first_steps(old: Decimal, new: Decimal, channel: Channel) -> set[Decimal]:
     if channel.totaliser.resettable:
         steps.add(new)
     return steps
-
-
-def _minutes(group: Sequence[Leaf], channel: Channel) -> dict[str, str]:
-    """Say of each minute of a stack's channel whether it is valid; of other channels nothing."""
-    if channel.stack is None or channel.kind not in _MINUTE_KINDS or not has_minutes(channel.poll):
-        return {}
-    return {"minutes": minute_letters(group, channel.poll, channel.stack)}
-
-
-def _sums(group: Sequence[Leaf]) -> dict[str, str]:
-    values = [leaf.value for leaf in group if leaf.is_valid and leaf.value is not None]
-    if not values:
-        return {}
-    return {
-        "sum": decimal_text(sum(values[1:], values[0])),
-        "min": decimal_text(min(values)),
-        "max": decimal_text(max(values)),
-    }
-
-
-def _use(group: Sequence[Leaf], channel: Channel, baselines: dict[str, Baseline]) -> dict[str, Any]:
-    assert channel.totaliser is not None  # Channel insists on it
-    first: Decimal | None = None
-    last = use = Decimal(0)
-    spans_gap = False
-    for leaf in group:
-        base = baselines.get(channel.id)
-        if not leaf.is_valid or leaf.value is None or (base is not None and leaf.time <= base.time):
-            continue
-        step: Step | None = None
-        if base is not None:
-            elapsed = leaf.time - base.time
-            step = judge_step(base.value, leaf.value, elapsed, channel.totaliser)
-            spans_gap = spans_gap or elapsed > GAP_POLLS * channel.poll
-            if step.use is not None:
-                use += step.use
-        if first is None:
-            first = leaf.value if base is None else base.value
-        last = leaf.value
-        baselines[channel.id] = Baseline(leaf.value if step is None else step.floor, leaf.time)
-    if first is None:
-        return {}
-    entry: dict[str, Any] = {
-        "first": decimal_text(first),
-        "last": decimal_text(last),
-        "use": decimal_text(use),
-    }
-    if spans_gap:
-        entry["gap"] = True
-    return entry

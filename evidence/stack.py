@@ -81,13 +81,38 @@ def minute_letters(leaves: Iterable[Leaf], poll: timedelta, meaning: StackMeanin
 
     All leaves are of one channel and one hour; an hour that begins at another minute than 0 wraps round.
     """
-    groups: dict[int, list[Leaf]] = {}
-    for leaf in leaves:
-        groups.setdefault(leaf.time.minute, []).append(leaf)
-    expected = MINUTE // poll
-    return "".join(
-        _letter(groups[minute], expected, meaning) if minute in groups else NOTHING for minute in range(MINUTES)
-    )
+    counted = MinuteCounts(poll, meaning)
+    counted.add(leaves)
+    return counted.letters()
+
+
+class MinuteCounts:
+    """How many readings of each flag every minute of one channel's hour has; grows in any order."""
+
+    def __init__(self, poll: timedelta, meaning: StackMeaning) -> None:
+        self._expected, self._meaning = MINUTE // poll, meaning
+        self._valid = [0] * MINUTES
+        self._flags: list[dict[Flag, int]] = [{} for _ in range(MINUTES)]
+
+    def add(self, leaves: Iterable[Leaf]) -> None:
+        """Count more readings of the same channel and hour."""
+        for leaf in leaves:
+            minute = leaf.time.minute
+            self._valid[minute] += leaf.is_valid
+            flags = self._flags[minute]
+            flags[leaf.flag] = flags.get(leaf.flag, 0) + 1
+
+    def letters(self) -> str:
+        """Return the 60 letters, by the minute of the UTC hour."""
+        return "".join(map(self._letter, self._valid, self._flags))
+
+    def _letter(self, valid: int, flags: Mapping[Flag, int]) -> str:
+        if not flags:
+            return NOTHING
+        if valid >= self._meaning.samples or (valid > 0 and valid >= self._meaning.share * self._expected):
+            return Flag.NORMAL.value
+        most = max(Flag, key=lambda flag: flags.get(flag, 0))
+        return (Flag.FAULT if most is Flag.NORMAL else most).value
 
 
 def minute_starts(hour: datetime) -> list[datetime]:
@@ -109,12 +134,3 @@ def joined_letters(parts: Iterable[str]) -> str:
             if letter != NOTHING and joined[at] != Flag.NORMAL.value:
                 joined[at] = letter
     return "".join(joined)
-
-
-def _letter(group: list[Leaf], expected: int, meaning: StackMeaning) -> str:
-    valid = sum(1 for leaf in group if leaf.is_valid)
-    if valid >= meaning.samples or (valid > 0 and valid >= meaning.share * expected):
-        return Flag.NORMAL.value
-    counts = {flag: sum(1 for leaf in group if leaf.flag is flag) for flag in Flag}
-    most = max(Flag, key=lambda flag: counts[flag])
-    return (Flag.FAULT if most is Flag.NORMAL else most).value

@@ -11,7 +11,7 @@ from typing import Any
 from evidence.encoding import b64, unb64
 from evidence.errors import Code, EvidenceError
 from evidence.merkle import RangeHash, inclusion_path, leaf_hash, root, verify_inclusion
-from evidence.reading import TILE_SALT_BYTES, Leaf, leaf_line, parse_leaf_members
+from evidence.reading import TILE_SALT_BYTES, Leaf, parse_leaf_members, salted_line
 from evidence.tiles import TILE_WIDTH
 
 
@@ -93,7 +93,7 @@ def verify_tile(proof: TileProof, expected_root: bytes) -> list[Leaf]:
         if leaf.index != first + offset:
             raise EvidenceError(Code.INDEX_MISMATCH, f"leaf {leaf.index} stands at {first + offset}")
         leaves.append(leaf)
-        hashes.append(leaf_hash(leaf_line(leaf, proof.salt)))
+        hashes.append(leaf_hash(salted_line(line, leaf.index, proof.salt)))
     verify_inclusion(root(hashes), proof.number, -(-proof.size // TILE_WIDTH), proof.path, expected_root)
     return leaves
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 
 from evidence.channel import Channel, ChannelKind
@@ -38,10 +37,7 @@ def remember_channel(store: Store, channel: Channel, sid: str) -> None:
 
 def baselines(store: Store) -> dict[str, Baseline]:
     """Return what the next difference of each total is taken from."""
-    return {
-        row["channel"]: _baseline(json.loads(row["carry"]))
-        for row in store.rows("SELECT channel, carry FROM channel_state")
-    }
+    return {row["channel"]: baseline_of(row["carry"]) for row in store.rows("SELECT channel, carry FROM channel_state")}
 
 
 def save_baselines(store: Store, changed: Mapping[str, Baseline]) -> None:
@@ -49,8 +45,19 @@ def save_baselines(store: Store, changed: Mapping[str, Baseline]) -> None:
     store.execute_many(
         "INSERT INTO channel_state (channel, carry) VALUES (?, ?) ON CONFLICT (channel) DO UPDATE"
         " SET carry = excluded.carry",
-        ((channel, json.dumps([decimal_text(one.value), time_text(one.time)])) for channel, one in changed.items()),
+        ((channel, baseline_text(one)) for channel, one in changed.items()),
     )
+
+
+def baseline_text(one: Baseline) -> str:
+    """Write a baseline as the store keeps it."""
+    return json.dumps([decimal_text(one.value), time_text(one.time)])
+
+
+def baseline_of(text: str) -> Baseline:
+    """Read what `baseline_text` wrote."""
+    value, time = json.loads(text)
+    return Baseline(Decimal(value), parse_time(time))
 
 
 def newest_totals(store: Store) -> dict[str, Baseline]:
@@ -76,8 +83,3 @@ def newest_value(store: Store, channel: str) -> Baseline | None:
 
 def _config_text(channel: Channel) -> str:
     return jcs(channel.config_data()).decode("utf-8")
-
-
-def _baseline(pair: list[str]) -> Baseline:
-    moment: datetime = parse_time(pair[1])
-    return Baseline(Decimal(pair[0]), moment)

@@ -19,12 +19,16 @@ def count_hours(store: Store, judge: Judge, hours: Iterable[str]) -> None:
     channels = judge.minute_channels()
     for hour in hours:
         for channel in channels:
-            found = _judged(store, judge, hour, channel)
-            if found is not None:
-                set_count(store, hour, "Q07", channel, found[1])
-                set_count(
-                    store, hour, "Q08", channel, int(hour_validity(found[0], judge.bases[channel].rules) is not None)
-                )
+            count_hour(store, judge, hour, channel)
+
+
+def count_hour(store: Store, judge: Judge, hour: str, channel: str) -> None:
+    """Judge the minutes and one hour of one channel."""
+    found = _judged(store, judge, hour, channel)
+    if found is not None:
+        set_count(store, hour, "Q07", channel, found[1])
+        broken = hour_validity(found[0], judge.bases[channel].rules) is not None
+        set_count(store, hour, "Q08", channel, int(broken))
 
 
 def _judged(store: Store, judge: Judge, hour: str, channel: str) -> tuple[HourValue, int] | None:

@@ -19,6 +19,7 @@ from evidence.errors import EvidenceError
 from evidence.judge import uncertain
 from evidence.marks import CalibrationRecord, Mark
 from evidence.reading import Reading
+from gateway.begun_segment import give_up_begun
 from gateway.chain import Signer, append_event, ensure_open
 from gateway.channel_store import declared_channels, is_declared, remember_channel
 from gateway.derived import derive_hour
@@ -26,12 +27,13 @@ from gateway.errors import MisuseError
 from gateway.hour_quality import count_hours
 from gateway.hours import hour_text
 from gateway.judgement import Judge, Pending
+from gateway.long_hour import finish_begun, seal_long_hour
 from gateway.problems import clear_problem, raise_problem
 from gateway.quality_store import add_counts, keep_calibration, keep_mark
 from gateway.rawtile import RawFolder
 from gateway.reading_store import Arrival, insert_readings
 from gateway.recall import recall_hours
-from gateway.sealer import Sealed, batches, due_hours, seal_hours
+from gateway.sealer import READINGS_PER_TRANSACTION, OpenHour, Sealed, batches, due_hours, seal_hours
 from gateway.segment_notes import notes_of
 from gateway.start_check import Repair, check_start, repairs_json
 from gateway.store import Store
@@ -48,8 +50,18 @@ log = logging.getLogger("cunzheng.gateway")
 class Pipeline:
     """Hand-offs 1 and 2 over one writer."""
 
-    def __init__(self, writer: Writer, signer: Signer, raw: RawFolder, judge: Judge) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        signer: Signer,
+        raw: RawFolder,
+        judge: Judge,
+        *,
+        readings_at_once: int = READINGS_PER_TRANSACTION,
+    ) -> None:
+        """`readings_at_once`: what one transaction seals at most; a longer hour takes several."""
         self.writer, self.signer, self.raw, self.judge = writer, signer, raw, judge
+        self.readings_at_once = readings_at_once
 
     def open(self) -> None:
         """Check chain and tree, begin the epoch, declare the channels; before anything else.
@@ -156,9 +168,10 @@ class Pipeline:
         self.store_findings()
         self.writer.call(self.judge.refresh)
         now = self.signer.clock.now()
-        hours = self.writer.call(lambda store: due_hours(store, now, grace))
-        segments = readings = 0
-        for batch in batches(hours):
+        begun = finish_begun(self.writer, self.signer, self.raw, self.readings_at_once)
+        hours = self.writer.call(lambda store: due_hours(store, now, grace, self.readings_at_once))
+        segments, readings = begun.segments, begun.readings
+        for batch in batches(hours, self.readings_at_once):
             try:
                 parts = [self._seal(batch)]
             except (EvidenceError, ArithmeticError):
@@ -171,29 +184,36 @@ class Pipeline:
         """Do `seal_due` without holding up the event loop."""
         return await asyncio.get_running_loop().run_in_executor(None, self.seal_due, grace)
 
-    def _seal_alone(self, hour: str) -> Sealed:
+    def _seal_alone(self, hour: OpenHour) -> Sealed:
         try:
             return self._seal([hour])
         except (EvidenceError, ArithmeticError) as error:
             now, said = time_text(self.signer.clock.now()), str(error) or type(error).__name__
-            zh = f"{hour} 这一小时无法封存：{said}；其读数已保存，其他小时照常封存"
-            en = f"the hour {hour} cannot be sealed: {said}; its readings are kept, other hours go on"
-            self.writer.call(lambda store: raise_problem(store, f"seal:{hour}", zh, en, now))
+            zh = f"{hour.start} 这一小时无法封存：{said}；其读数已保存，其他小时照常封存"
+            en = f"the hour {hour.start} cannot be sealed: {said}; its readings are kept, other hours go on"
+            self.writer.call(lambda store: raise_problem(store, f"seal:{hour.start}", zh, en, now))
             return Sealed(0, 0)
 
-    def _seal(self, batch: list[str]) -> Sealed:
+    def _seal(self, batch: list[OpenHour]) -> Sealed:
+        hours = [hour.start for hour in batch]
+
         def seal(store: Store) -> Sealed:
-            recall_hours(store, self.raw, batch)
-            for hour in batch:
+            recall_hours(store, self.raw, hours)
+            for hour in hours:
                 derive_hour(store, self.judge.derived, hour, self.signer.clock.now())
-            sealed = seal_hours(store, self.signer, self.raw, batch, notes_of(store, self.judge))
-            for hour in batch:
+            sealed = seal_hours(store, self.signer, self.raw, hours, notes_of(store, self.judge))
+            for hour in hours:
                 clear_problem(store, f"seal:{hour}")
-            count_hours(store, self.judge, batch)
+            count_hours(store, self.judge, hours)
             return sealed
 
-        done = self.writer.call(seal)
-        log.info("sealed hours=%d from=%s readings=%d segments=%d", len(batch), batch[0], done.readings, done.segments)
+        if batch[0].is_long:
+            most = self.readings_at_once
+            done = seal_long_hour(self.writer, self.signer, self.raw, self.judge, hours[0], most)
+            self.writer.call(lambda store: clear_problem(store, f"seal:{hours[0]}"))
+        else:
+            done = self.writer.call(seal)
+        log.info("sealed hours=%d from=%s readings=%d segments=%d", len(hours), hours[0], done.readings, done.segments)
         return done
 
     def _with(self, found: Pending, work: Callable[[Store], None]) -> None:
@@ -211,6 +231,7 @@ class Pipeline:
     def _open(self, store: Store) -> None:
         repairs = check_start(store, self.raw, self.signer.identity.epoch, self.signer.key.public)
         _require_same_measures(declared_channels(store), self.judge.channels)
+        give_up_begun(store, self.signer.identity.epoch)
         is_new_epoch = ensure_open(store, self.signer, SOFTWARE)
         self._note_repairs(store, repairs)
         self._declare(store, self.judge, again=is_new_epoch)

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from evidence.errors import EvidenceError
 from evidence.merkle import leaf_hash
-from evidence.reading import leaf_line, parse_leaf_members
+from evidence.reading import salted_line
+from evidence.tiles import TILE_WIDTH
 from gateway.durable import make_folder, sync_folder
 from gateway.errors import DiskFullError, IntegrityError
 
@@ -51,16 +51,17 @@ class RawTile:
     raw: tuple[RawReading, ...]
 
     def leaf_hashes(self) -> list[bytes]:
-        """Recompute the level-0 hashes.
+        """Recompute the level-0 hashes; whether the lines are the sealed ones is for the tile's root to say.
 
         Raises:
-            IntegrityError: a line is not a leaf.
+            IntegrityError: a line is no text.
         """
+        first = self.number * TILE_WIDTH
         try:
-            return [leaf_hash(leaf_line(parse_leaf_members(line.encode("utf-8")), self.salt)) for line in self.lines]
-        except EvidenceError as error:
+            return [leaf_hash(salted_line(line, index, self.salt)) for index, line in enumerate(self.lines, first)]
+        except UnicodeEncodeError as error:
             raise IntegrityError(
-                f"原始数据块 {self.number} 已损坏: {error.detail}", f"raw tile {self.number} is damaged: {error.detail}"
+                f"原始数据块 {self.number} 已损坏: {error}", f"raw tile {self.number} is damaged: {error}"
             ) from error
 
     def to_bytes(self) -> bytes:

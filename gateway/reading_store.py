@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -108,6 +109,39 @@ def open_hours(store: Store) -> list[str]:
 def open_readings(store: Store, hour: str) -> list[StoredReading]:
     """Return the readings of an hour that have no leaf, in the order they were stored."""
     rows = store.rows(f"SELECT {_COLUMNS} FROM reading WHERE leaf IS NULL AND hour = ? ORDER BY seq", (hour,))
+    return [_stored(row) for row in rows]
+
+
+def count_open(store: Store, hour: str, most: int) -> int:
+    """Count the readings of an hour that have no leaf, up to `most`."""
+    sql = "SELECT count(*) FROM (SELECT 1 FROM reading WHERE leaf IS NULL AND hour = ? LIMIT ?)"
+    return int(store.value(sql, (hour, most)))
+
+
+def last_open(store: Store, hour: str) -> int:
+    """Return the sequence number of an hour's newest reading without a leaf; 0 where there is none."""
+    sql = "SELECT seq FROM reading WHERE leaf IS NULL AND hour = ? ORDER BY seq DESC LIMIT 1"
+    return int(store.value(sql, (hour,)) or 0)
+
+
+def window_end(store: Store, hour: str, at: int, upto: int, most: int) -> int:
+    """Return up to which sequence number the next `most` open readings of an hour go: `upto` when that is all."""
+    sql = "SELECT seq FROM reading WHERE leaf IS NULL AND hour = ? AND seq > ? ORDER BY seq LIMIT 1 OFFSET ?"
+    found = store.value(sql, (hour, at, most - 1))
+    return upto if found is None else min(int(found), upto)
+
+
+def window_readings(
+    store: Store, hour: str, at: int, end: int, channels: Sequence[str] | None = None
+) -> list[StoredReading]:
+    """Return the readings of an hour without a leaf with a sequence number in (at, end], of all or some channels."""
+    which = "" if channels is None else " AND channel IN (SELECT value FROM json_each(?))"
+    more = () if channels is None else (json.dumps(channels),)
+    rows = store.rows(
+        f"SELECT {_COLUMNS} FROM reading INDEXED BY reading_open WHERE leaf IS NULL AND hour = ? AND seq > ?"
+        f" AND seq <= ?{which} ORDER BY seq",
+        (hour, at, end, *more),
+    )
     return [_stored(row) for row in rows]
 
 

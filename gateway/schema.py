@@ -63,6 +63,15 @@ def m_devices(db: Database) -> None:
     )
 
 
+@migrations()
+def m_sealing(db: Database) -> None:
+    """Say which part of a long hour has leaves in the tree before its segment is signed."""
+    db.execute(
+        "CREATE TABLE sealing (epoch INTEGER PRIMARY KEY, hour TEXT NOT NULL, at INTEGER NOT NULL,"
+        " upto INTEGER NOT NULL, start INTEGER NOT NULL, entries TEXT NOT NULL, baselines TEXT NOT NULL) STRICT"
+    )
+
+
 _M001 = """
 CREATE TABLE identity (
     name TEXT PRIMARY KEY,

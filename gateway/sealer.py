@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
 from typing import Any
 
 from evidence.encoding import jcs, parse_time, time_text
@@ -20,7 +19,7 @@ from gateway.chain import Signer, append
 from gateway.channel_store import baselines, declared_channels, save_baselines
 from gateway.hours import HOUR
 from gateway.rawtile import RawFolder
-from gateway.reading_store import assign_leaves, open_hours, open_readings
+from gateway.reading_store import assign_leaves, count_open, open_hours, open_readings
 from gateway.segment_notes import Notes
 from gateway.store import Store
 from gateway.tree import ReadingTree
@@ -28,7 +27,8 @@ from gateway.tree import ReadingTree
 ENTRY_BYTES_PER_SEGMENT = 40_000
 """Keeps a segment below the longest statement (65,535 bytes), whatever its channels are called and count."""
 HOURS_PER_TRANSACTION = 48
-"""An import of half a year commits in about ninety transactions, each short enough for other writers."""
+READINGS_PER_TRANSACTION = 10_000
+"""A fraction of a second of the writer's time, in which nothing else is committed."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,20 @@ class Sealed:
     readings: int
 
 
-def due_hours(store: Store, now: datetime, grace: timedelta) -> list[str]:
+@dataclass(frozen=True)
+class OpenHour:
+    """An hour that may be sealed, and how many readings it has without a leaf; `is_long`: more than counted."""
+
+    start: str
+    readings: int
+    is_long: bool
+
+
+def due_hours(store: Store, now: datetime, grace: timedelta, most: int) -> list[OpenHour]:
     """Return the hours with open readings that may be sealed, oldest first."""
-    return [hour for hour in open_hours(store) if parse_time(hour) + HOUR + grace <= now]
+    due = [hour for hour in open_hours(store) if parse_time(hour) + HOUR + grace <= now]
+    counts = [count_open(store, hour, most + 1) for hour in due]
+    return [OpenHour(hour, count, count > most) for hour, count in zip(due, counts, strict=True)]
 
 
 def seal_hours(
@@ -59,28 +70,14 @@ def seal_hours(
         summary, after = summarise(leaves, channels, begin, zone, carry)
         if notes is not None:
             summary = notes(hour, summary, waiting)
-        for entries in _parts(summary):
+        for entries in parts_of(summary):
             names = {entry["id"] for entry in entries}
             group = [reading for reading in waiting if reading.channel in names]
             start = tree.size
             for reading in group:
                 tree.append(reading)
             assign_leaves(store, tree.epoch, start, group)
-            statement = append(
-                store,
-                signer,
-                "segment",
-                {
-                    "tree": {"start": start, "end": tree.size, "root": tree.root().hex()},
-                    "span": [hour, time_text(begin + HOUR)],
-                    "ch": entries,
-                },
-                consistency=tree.consistency(start) if start else None,
-            )
-            store.execute(
-                'INSERT INTO segment (epoch, start, "end", hour, sid) VALUES (?, ?, ?, ?, ?)',
-                (tree.epoch, start, tree.size, hour, statement.sid),
-            )
+            sign_segment(store, signer, tree, start, hour, entries)
             segments, readings = segments + 1, readings + len(group)
         save_baselines(store, {name: one for name, one in after.items() if carry.get(name) != one})
         carry = after
@@ -88,10 +85,43 @@ def seal_hours(
     return Sealed(segments, readings)
 
 
-def batches(hours: list[str]) -> Iterator[list[str]]:
-    """Cut a list of hours into transactions."""
-    rest = iter(hours)
-    while batch := list(islice(rest, HOURS_PER_TRANSACTION)):
+def sign_segment(
+    store: Store, signer: Signer, tree: ReadingTree, start: int, hour: str, entries: Sequence[Mapping[str, Any]]
+) -> None:
+    """Sign for the leaves from `start` on, and queue it, in the transaction that appended the last of them."""
+    statement = append(
+        store,
+        signer,
+        "segment",
+        segment_members(start, tree.size, tree.root(), hour, entries),
+        consistency=tree.consistency(start) if start else None,
+    )
+    store.execute(
+        'INSERT INTO segment (epoch, start, "end", hour, sid) VALUES (?, ?, ?, ?, ?)',
+        (tree.epoch, start, tree.size, hour, statement.sid),
+    )
+
+
+def segment_members(
+    start: int, end: int, root: bytes, hour: str, entries: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return what a segment says besides what every statement of the gateway says."""
+    return {
+        "tree": {"start": start, "end": end, "root": root.hex()},
+        "span": [hour, time_text(parse_time(hour) + HOUR)],
+        "ch": list(entries),
+    }
+
+
+def batches(hours: Sequence[OpenHour], most: int) -> Iterator[list[OpenHour]]:
+    """Cut a list of hours into transactions; a long hour stands alone."""
+    batch: list[OpenHour] = []
+    for hour in hours:
+        if batch and (len(batch) == HOURS_PER_TRANSACTION or sum(one.readings for one in (*batch, hour)) > most):
+            yield batch
+            batch = []
+        batch.append(hour)
+    if batch:
         yield batch
 
 
@@ -100,7 +130,7 @@ def new_tile_salt() -> bytes:
     return secrets.token_bytes(TILE_SALT_BYTES)
 
 
-def _parts(entries: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+def parts_of(entries: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
     """Cut the entries of an hour, which are sorted by hour and channel, so that each part fits a statement."""
     by_channel: dict[str, list[Mapping[str, Any]]] = {}
     for entry in entries:

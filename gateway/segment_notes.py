@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -43,32 +43,43 @@ def _is_error(rule: str, detail: str, rules: RuleSet) -> bool:
 
 def notes_of(store: Store, judge: Judge) -> Notes:
     """Return what the sealer asks for the notes of an hour's entries."""
-    derived = {one.rule.name: one for one in judge.derived}
 
     def note(
         hour: str, entries: Sequence[Mapping[str, Any]], readings: Sequence[StoredReading]
     ) -> list[dict[str, Any]]:
-        counts = _counts(judge, readings)
-        noted = []
-        for entry in entries:
-            name, more = str(entry["id"]), dict(entry)
-            if name in derived:
-                basis = judge.bases[name]
-                more["code"] = hour_code(
-                    store, derived[name], hour, basis.rules, judge.marks_of(name), basis.channel.subject
-                )
-            if counts.get(name):
-                more["found"] = dict(sorted(counts[name].items()))
-            noted.append(more)
-        return noted
+        errors: dict[str, Counter[str]] = {}
+        for reading in readings:
+            count_errors(judge, reading, errors)
+        return noted(store, judge, hour, entries, errors)
 
     return note
 
 
-def _counts(judge: Judge, readings: Iterable[StoredReading]) -> dict[str, Counter[str]]:
-    counts: dict[str, Counter[str]] = {}
-    for reading in readings:
-        if "Q" in reading.reason and reading.channel in judge.bases:
-            for rule in errors_of(reading.reason, judge.bases[reading.channel].rules):
-                counts.setdefault(reading.channel, Counter())[rule] += 1
-    return counts
+def noted(
+    store: Store,
+    judge: Judge,
+    hour: str,
+    entries: Sequence[Mapping[str, Any]],
+    errors: Mapping[str, Mapping[str, int]],
+) -> list[dict[str, Any]]:
+    """Add to an hour's entries the method codes, and by channel and rule the errors that were counted."""
+    derived = {one.rule.name: one for one in judge.derived}
+    all_noted = []
+    for entry in entries:
+        name, more = str(entry["id"]), dict(entry)
+        if name in derived:
+            basis = judge.bases[name]
+            more["code"] = hour_code(
+                store, derived[name], hour, basis.rules, judge.marks_of(name), basis.channel.subject
+            )
+        if errors.get(name):
+            more["found"] = dict(sorted(errors[name].items()))
+        all_noted.append(more)
+    return all_noted
+
+
+def count_errors(judge: Judge, reading: StoredReading, into: dict[str, Counter[str]]) -> None:
+    """Count, by channel and rule, the checks of severity E that a reading broke."""
+    if "Q" in reading.reason and reading.channel in judge.bases:
+        for rule in errors_of(reading.reason, judge.bases[reading.channel].rules):
+            into.setdefault(reading.channel, Counter())[rule] += 1

@@ -13,9 +13,10 @@ from typing import Any
 
 from evidence.errors import EvidenceError
 from evidence.keys import PublicKey
-from evidence.merkle import HASH_BYTES, RightEdge
+from evidence.merkle import EMPTY_ROOT, HASH_BYTES, RightEdge
 from evidence.statement import Statement, parse
 from evidence.tiles import TILE_WIDTH, tile_hash
+from gateway.begun_segment import begun
 from gateway.errors import IntegrityError
 from gateway.kept_store import kept_of
 from gateway.rawtile import RawFolder
@@ -98,20 +99,22 @@ def _repair_edge(store: Store, raw: RawFolder, epoch: int) -> list[Repair]:
     signed = _signed_end(store, epoch)
     row = store.row("SELECT size, edge, salt FROM tree WHERE epoch = ?", (epoch,))
     if signed is None:
-        if row is not None and row["size"]:
+        if row is None or not row["size"]:
+            return []
+        if begun(store) is None:
             raise _lost(f"第 {epoch} 期的时段存证", f"the segments of epoch {epoch}")
-        return []
-    size, root = signed
+        signed = 0, EMPTY_ROOT
     if row is None:
         raise _lost(f"第 {epoch} 期的读数树", f"the reading tree of epoch {epoch}")
-    if row["size"] == size and _fits(store, raw, epoch, row["edge"], root):
+    size = _appended_end(store, epoch, signed[0])
+    if row["size"] == size and _fits(store, raw, epoch, row["edge"], signed):
         return []
     store.execute("UPDATE tree SET size = ?, edge = ? WHERE epoch = ?", (size, _edge_bytes(size), epoch))
     edge, repairs = _recomputed(store, raw, epoch), []
-    if edge is None or edge.root() != root:
+    if edge is None or not _fits(store, raw, epoch, b"".join(edge.hashes), signed):
         repairs = _repair_roots(store, raw, epoch, size)
         edge = _recomputed(store, raw, epoch)
-    if edge is None or edge.root() != root:
+    if edge is None or not _fits(store, raw, epoch, b"".join(edge.hashes), signed):
         raise IntegrityError(
             f"第 {epoch} 期的读数树与最后签名的根不符，无法由读数重算；请运行 cunzheng gateway check 查看，"
             "并用新登记码运行 cunzheng gateway enrol --again 开始新一期",
@@ -129,12 +132,24 @@ def _recomputed(store: Store, raw: RawFolder, epoch: int) -> RightEdge | None:
         return None
 
 
-def _fits(store: Store, raw: RawFolder, epoch: int, edge: bytes, root: bytes) -> bool:
+def _fits(store: Store, raw: RawFolder, epoch: int, edge: bytes, signed: tuple[int, bytes]) -> bool:
+    """Tell whether this is the tree's edge, and its beginning what was signed."""
     try:
         tree = ReadingTree(store, raw, epoch, bytes)
-        return b"".join(tree.recomputed_edge().hashes) == edge and tree.root() == root
-    except (IntegrityError, IndexError):
+        return b"".join(tree.recomputed_edge().hashes) == edge and tree.root_at(signed[0]) == signed[1]
+    except (IntegrityError, IndexError, EvidenceError):
         return False
+
+
+def _appended_end(store: Store, epoch: int, signed: int) -> int:
+    """Return the size of the tree: what was signed, and the leaves of a segment that is still under way."""
+    part = begun(store)
+    if part is None or part.epoch != epoch:
+        return signed
+    if part.start != signed:
+        raise _lost(f"止于 {part.start} 的段", f"the segment that ends at {part.start}")
+    newest = store.value("SELECT max(leaf) FROM reading WHERE epoch = ? AND leaf >= ?", (epoch, signed))
+    return signed if newest is None else int(newest) + 1
 
 
 def _signed_end(store: Store, epoch: int) -> tuple[int, bytes] | None:

@@ -54,6 +54,14 @@ class ReadingTree:
         """The tree head."""
         return self._whole_edge().root()
 
+    def root_at(self, size: int) -> bytes:
+        """The tree head when it had so many leaves.
+
+        Raises:
+            IntegrityError, EvidenceError: tiles it stood on are missing.
+        """
+        return TileTree(self._read_tile, size).root()
+
     def append(self, reading: StoredReading) -> None:
         """Make a reading the next leaf."""
         index = self.size
