@@ -7,7 +7,7 @@ from .catalogue import shipped, shipped_texts
 from .decoder import decode, decode_block, decode_point
 from .encoder import encode, encode_payload, encode_words
 from .errors import EncodeError, Fault, PayloadError, ProfileError
-from .identity import Mismatch, mismatches
+from .identity import IDENTIFICATION_OBJECTS, Mismatch, mismatches
 from .loader import content_hash, load, load_text
 from .messages import Memory, Said, decode_messages, filters_of, listens
 from .model import (
@@ -33,6 +33,7 @@ from .words import hex_text, hex_words
 
 __all__ = [
     "FLAG_OF",
+    "IDENTIFICATION_OBJECTS",
     "UNITS",
     "ByOrder",
     "ByUnit",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
-from device_profiles import Decoded, Role, Table, decode
+from device_profiles import IDENTIFICATION_OBJECTS, Decoded, Role, Table, decode
 from evidence.encoding import decimal_text
 from evidence.judge_time import is_possible
 from gateway.catalogue import Instrument
@@ -67,11 +67,13 @@ class Nameplate:
         self._channels = channels_of(instrument)
         self._identity = watched_points(instrument)
         self._clocks = tuple(name for name, one in profile.points.items() if one.role is Role.CLOCK)[:1]
+        objects = [test.identification for test in profile.match if test.identification is not None]
+        self._objects = max(objects, default=None)
         self._connection, self._asked_at = -1, _EPOCH
 
     def is_due(self, connection: int) -> bool:
         """Tell whether to ask, `connection` being the line's; a clock that stepped is reason enough."""
-        if not (self._identity or self._clocks):
+        if not (self._identity or self._clocks or self._objects is not None):
             return False
         waited = abs(self._clock.now() - self._asked_at)
         return waited >= EVERY or (connection != self._connection and waited >= AT_MOST_EVERY)
@@ -103,9 +105,21 @@ class Nameplate:
                 clock_read = self._clock.now()
         decoded = decode(self._profile, words, [name for name in names if name not in lacking])
         said = {name: identity_text(one) for name, one in decoded.items() if one.is_valid and name in self._identity}
-        identity = {name: text for name, text in said.items() if text}
+        identity = {name: text for name, text in said.items() if text} | await self._identification()
         seen = next((decoded[name] for name in self._clocks if name in decoded), None)
         return Told(self._device, self._channels, self._clock.now(), identity, self._seen(seen, clock_read))
+
+    async def _identification(self) -> dict[str, str]:
+        """Read the device identification where the profile tells a device by it: revision and the rest may change."""
+        if self._objects is None:
+            return {}
+        try:
+            told = await self._unit.identification(self._objects)
+        except DeviceError:
+            self._connection = -1
+            return {}
+        named = {number: name for number, name in enumerate(IDENTIFICATION_OBJECTS) if told.get(number)}
+        return {f"identification.{name}": told[number][:LONGEST_TEXT] for number, name in named.items()}
 
     def _seen(self, decoded: Decoded | None, read: datetime) -> ClockSeen | None:
         shown = None if decoded is None else shown_time(decoded)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,13 +14,14 @@ from odd_device import Asked, OddDevice, good, wrapped
 
 from evidence.reading import Flag, Reading
 from gateway.catalogue import load_catalogue
-from gateway.clock import RealClock
+from gateway.clock import Clock, RealClock, SteppedClock
 from gateway.device_watch import problems_of
 from gateway.errors import MisuseError
 from gateway.field import end_tasks
 from gateway.line import LineAddress
 from gateway.modbus import ModbusLine
-from gateway.poller import Poller, lines_of, pollers_of
+from gateway.nameplate import Told
+from gateway.poller import Poller, Tell, lines_of, pollers_of
 from gateway.settings import PollSettings
 
 PROFILE = """
@@ -76,14 +78,16 @@ def written(
     return site
 
 
-def pollers(site: Path, port: int, settings: PollSettings | None = None) -> tuple[ModbusLine, list[Poller]]:
+def pollers(
+    site: Path, port: int, settings: PollSettings | None = None, *, clock: Clock | None = None, tell: Tell | None = None
+) -> tuple[ModbusLine, list[Poller]]:
     """Make the pollers of a site whose one line stands at this port."""
     instruments = load_catalogue(site).modbus
     made = settings or PollSettings()
     place = LineAddress(next(iter(lines_of(instruments, 1))).kind, "127.0.0.1", port)
     line = ModbusLine(place, timeout_s=made.timeout_s)
     lines = dict.fromkeys(lines_of(instruments, 1), line)
-    return line, pollers_of(instruments, lines, RealClock(), made)
+    return line, pollers_of(instruments, lines, clock or RealClock(), made, tell)
 
 
 class Picky(OddDevice):
@@ -222,6 +226,26 @@ async def test_device_is_asked_who_it_is_once_a_connection(tmp_path: Path, kind:
         assert all(one.is_valid for one in await poller.poll())
         assert problems_of(poller.report()) == {}
         line.close()
+
+
+async def test_identification_is_handed_on_so_that_an_exchange_is_noticed_among_accepted_devices(
+    tmp_path: Path,
+) -> None:
+    told: list[Told] = []
+
+    async def tell(one: Told) -> None:
+        told.append(one)
+
+    clock = SteppedClock(datetime(2026, 3, 1, tzinfo=UTC))
+    async with Picky("tcp") as device:
+        site = written(tmp_path, line='tcp = "127.0.0.1:9"', protocols="tcp", match=BY_NAME, points=1)
+        line, (poller,) = pollers(site, device.port, clock=clock, tell=tell)
+        await poller.poll()
+        device.name = b"Rig2"
+        clock.advance(timedelta(hours=1))
+        assert all(one.is_valid for one in await poller.poll())
+        line.close()
+    assert [one.identity for one in told] == [{"identification.product": "Rig"}, {"identification.product": "Rig2"}]
 
 
 @pytest.mark.parametrize(
