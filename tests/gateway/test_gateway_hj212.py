@@ -1,145 +1,42 @@
-"""HJ 212 over real sockets: answered after the commit, never twice, bad frames aside, nothing ever commanded."""
+"""HJ 212 over real sockets: what a frame becomes, never twice, bad frames aside, nothing ever commanded."""
 
 from __future__ import annotations
 
-import asyncio
 import json
-import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 from conftest import Plant
-from small_centre import CODE, SmallCentre
-
-from cunzheng.cli import cunzheng
-from cunzheng.simulator.errors import LoggerError
-from cunzheng.simulator.hj212_logger import Hj212LoggerSimulator, LoggerDials
-from device_profiles.hj212 import Edition, FrameStream, Packet, encrypt, read_packet, write_frame, write_packet
-from gateway.assembly import open_gateway
-from gateway.chain import own_statements
-from gateway.errors import MisuseError, StoreError
-from gateway.field import end_tasks
-from gateway.hj212 import LoggerListener
-from gateway.hj212_intake import LoggerIntake
-from gateway.service import Service
-from gateway.settings import LoggerSettings
-from gateway.store import Row
-
-MN = "010000A8900016F000169DC0"
-FRAMES: dict[str, str] = json.loads(
-    (Path(__file__).parents[1] / "device_profiles" / "data" / "hj212_frames.json").read_text("utf-8")
+from hj212_plant import (
+    FRAMES,
+    KEY,
+    MN,
+    NOW,
+    SITE,
+    listening,
+    logger,
+    quarantined,
+    readings,
+    rows,
+    send_raw,
+    site_with,
+    until,
+    upload,
 )
-NOW = datetime(2026, 3, 1, 0, 0, 5, tzinfo=UTC)
-WAIT_S = 10.0
-KEY = "000102030405060708090a0b0c0d0e0f"
-VALUES = {"a05001-Rtd": "12.5", "a01013-Rtd": "-123.0723", "a19001-Rtd": "8.1"}
 
-SITE = f"""
-[[hj212]]
-id = "cems1"
-mn = "{MN}"
-serial = "DL-77"
-
-[[channel]]
-id = "CO2"
-device = "cems1"
-point = "a05001-Rtd"
-unit = "%"
-limits = {{ high = "40" }}
-
-[[channel]]
-id = "PRESSURE"
-device = "cems1"
-point = "a01013-Rtd"
-unit = "Pa"
-
-[[channel]]
-id = "FLOW.HOUR"
-device = "cems1"
-point = "a00000-Avg/hour"
-
-[[channel]]
-id = "GAS.HOUR"
-device = "cems1"
-point = "a00000-Cou/hour"
-"""
-
-
-def site_with(*, logger: str = "", mn: str = MN) -> str:
-    return SITE.replace(f'mn = "{MN}"', f'mn = "{mn}"\n{logger}')
+from cunzheng.simulator.errors import LoggerError
+from cunzheng.simulator.hj212_logger import LoggerDials
+from device_profiles.hj212 import Edition, encrypt
+from gateway.chain import own_statements
 
 
 @pytest.fixture
 def plant(make_plant: Callable[..., Plant]) -> Plant:
     return make_plant(SITE, now=NOW)
-
-
-@asynccontextmanager
-async def listening(plant: Plant, **options: Any) -> AsyncIterator[LoggerListener]:
-    intake = LoggerIntake(plant.pipeline, plant.catalogue.loggers, on_reading=lambda reading: None)
-    listener = LoggerListener(LoggerSettings(port=0, **options), intake)
-    task = asyncio.create_task(listener.run())
-    try:
-        async with asyncio.timeout(WAIT_S):
-            await listener.ready()
-        yield listener
-    finally:
-        await end_tasks((task,))
-
-
-@asynccontextmanager
-async def logger(plant: Plant, listener: LoggerListener, **options: Any) -> AsyncIterator[Hj212LoggerSimulator]:
-    given: dict[str, Any] = {"values": lambda at: VALUES, "clock": plant.clock.now, "timeout_s": WAIT_S, **options}
-    simulator = Hj212LoggerSimulator(given.pop("mn", MN), host="127.0.0.1", port=listener.port, **given)
-    await simulator.connect()
-    try:
-        yield simulator
-    finally:
-        await simulator.close()
-
-
-def rows(plant: Plant, sql: str, *parameters: object) -> list[Row]:
-    return plant.writer.call(lambda store: store.rows(sql, parameters))
-
-
-def readings(plant: Plant, channel: str = "CO2") -> list[Row]:
-    return rows(plant, "SELECT * FROM reading WHERE channel = ? ORDER BY seq", channel)
-
-
-def quarantined(plant: Plant) -> list[Row]:
-    return rows(plant, "SELECT * FROM quarantine ORDER BY id")
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not condition():
-            await asyncio.sleep(0.01)
-
-
-async def send_raw(port: int, *pieces: bytes) -> bytes:
-    """Send, close our side, and return everything that came back."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    for piece in pieces:
-        writer.write(piece)
-        await writer.drain()
-    writer.write_eof()
-    async with asyncio.timeout(WAIT_S):
-        answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-    return answer
-
-
-def upload(cp: str, **changed: str) -> bytes:
-    head = {"QN": "20260301080000123", "ST": "31", "CN": "2011", "PW": "123456", "MN": MN, "Flag": "5", **changed}
-    return write_frame((";".join(f"{name}={value}" for name, value in head.items()) + f";CP=&&{cp}&&").encode())
 
 
 # -- readings -----------------------------------------------------------------------------------------------------
@@ -509,234 +406,3 @@ async def test_encrypted_frames_without_key_are_refused_clearly(plant: Plant) ->
         await until(lambda: bool(quarantined(plant)))
     (bad,) = quarantined(plant)
     assert bad["reason"] == f"Q01 encrypted: data area of '{MN}' is no text and there is no SM4 key for it"
-
-
-# -- commits and connections ---------------------------------------------------------------------------------------
-
-
-async def test_answer_waits_for_the_commit(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.hj212_intake.RETRY_S", 0.02)
-    failures = iter([True, True, False])
-    real = plant.writer.do
-    stored_at_answer: list[int] = []
-
-    async def refuses(function: Callable[..., Any]) -> Any:
-        if next(failures, False):
-            raise StoreError("满", "full")
-        return await real(function)
-
-    async def watched(self: LoggerListener, writer: asyncio.StreamWriter, answers: Sequence[bytes]) -> bool:
-        stored_at_answer.append(len(readings(plant)))
-        return await answered(self, writer, list(answers))
-
-    answered: Callable[..., Awaitable[bool]] = LoggerListener._answered
-    monkeypatch.setattr(plant.writer, "do", refuses)
-    monkeypatch.setattr(LoggerListener, "_answered", watched)
-    async with listening(plant) as listener, logger(plant, listener) as simulator:
-        await simulator.send()
-    assert stored_at_answer == [1]
-
-
-async def test_logger_that_is_not_answered_sends_again_and_is_stored_once(
-    plant: Plant, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answered: Callable[..., Awaitable[bool]] = LoggerListener._answered
-    lost = iter([True, True])
-
-    async def loses(self: LoggerListener, writer: asyncio.StreamWriter, answers: list[bytes]) -> bool:
-        return True if next(lost, False) else await answered(self, writer, answers)
-
-    monkeypatch.setattr(LoggerListener, "_answered", loses)
-    async with listening(plant) as listener, logger(plant, listener, timeout_s=0.1) as simulator:
-        await simulator.send()
-        assert simulator.count.repeated == 2
-    assert len(readings(plant)) == 1
-
-
-async def test_loggers_do_not_disturb_each_other(make_plant: Callable[..., Plant]) -> None:
-    other = "1" * 24
-    second = f"""
-[[hj212]]
-id = "cems2"
-mn = "{other}"
-
-[[channel]]
-id = "CO2.2"
-device = "cems2"
-point = "a05001-Rtd"
-unit = "%"
-"""
-    plant = make_plant(SITE + second, now=NOW)
-    async with (
-        listening(plant) as listener,
-        logger(plant, listener) as one,
-        logger(plant, listener, mn=other) as two,
-    ):
-        two.dials = LoggerDials(split=2, noise=True)
-        for _ in range(10):
-            await asyncio.gather(one.send(), two.send())
-            plant.clock.advance(timedelta(seconds=30))
-    assert (len(readings(plant)), len(readings(plant, "CO2.2"))) == (10, 10)
-
-
-async def test_connection_of_pure_noise_is_closed(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.hj212.MOST_BROKEN", 100)
-    async with listening(plant) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        writer.write(b"GET / HTTP/1.1\r\n" * 10)
-        async with asyncio.timeout(WAIT_S):
-            assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-
-
-async def test_only_named_peers_may_connect(plant: Plant) -> None:
-    frame = upload("DataTime=20260301080000;a05001-Rtd=1,a05001-Flag=N")
-    async with listening(plant, peers=("192.0.2.0/24",)) as listener:
-        with suppress(ConnectionError):
-            assert await send_raw(listener.port, frame) == b""
-    async with listening(plant, peers=("192.0.2.0/24", "127.0.0.1")) as listener:
-        assert await send_raw(listener.port, frame)
-    assert len(readings(plant)) == 1
-
-
-async def test_more_connections_than_allowed_are_refused(plant: Plant) -> None:
-    async with listening(plant, connections=1) as listener, logger(plant, listener) as simulator:
-        await simulator.send()
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        async with asyncio.timeout(WAIT_S):
-            assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-        plant.clock.advance(timedelta(seconds=30))
-        await simulator.send()
-
-
-async def test_idle_connection_is_closed(plant: Plant) -> None:
-    async with listening(plant, idle_s=0.05) as listener:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.port)
-        async with asyncio.timeout(WAIT_S):
-            assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-
-
-async def test_port_that_is_taken_is_tried_again(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.hj212.LISTEN_RETRY_S", 0.02)
-    async with listening(plant) as first:
-        intake = LoggerIntake(plant.pipeline, plant.catalogue.loggers, on_reading=lambda reading: None)
-        second = LoggerListener(LoggerSettings(port=first.port), intake)
-        task = asyncio.create_task(second.run())
-        await until(lambda: bool(rows(plant, "SELECT * FROM problem")))
-        (problem,) = rows(plant, "SELECT * FROM problem")
-        assert problem["en"].startswith(f"cannot listen for HJ 212 at 127.0.0.1:{first.port}: ")
-    async with asyncio.timeout(WAIT_S):
-        await second.ready()
-    assert second.error is None
-    assert rows(plant, "SELECT * FROM problem") == []
-    await end_tasks((task,))
-
-
-# -- site file ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("was", "now", "said"),
-    [
-        ('point = "a05001-Rtd"\nunit = "%"', 'point = "a05001-Rtd"', "needs a declared unit"),
-        ('point = "a01013-Rtd"\nunit = "Pa"', 'point = "a01013-Rtd"\nunit = "pascal"', "unknown unit"),
-        ('point = "a01013-Rtd"', 'point = "a01013"', "must be written like"),
-        ('point = "a01013-Rtd"', 'point = "a01013-Now"', "there is no field"),
-        ('point = "a01013-Rtd"', 'point = "a01013-Rtd/hour"', "needs its period"),
-        ('point = "a00000-Avg/hour"', 'point = "a00000-Avg"', "needs its period"),
-        ('point = "a00000-Avg/hour"', 'point = "a99999-Avg/hour"', "has no unit for a99999-Avg"),
-        ('point = "a00000-Cou/hour"', 'point = "a00000-Cou/hour"\nunit = "m3/s"', "cannot be summed"),
-        ('point = "a00000-Cou/hour"', 'point = "a00000-Cou/hour"\nkind = "value"', "is a interval"),
-        ('serial = "DL-77"', 'zone = "Nowhere"', "is no time zone"),
-        ('serial = "DL-77"', 'sm4_key_file = "absent.key"', "cannot read"),
-        ('serial = "DL-77"', 'sm4_key_file = "site.toml"', "32 hexadecimal characters"),
-        ('serial = "DL-77"', f'[[hj212]]\nid = "again"\nmn = "{MN}"', "is used twice"),
-    ],
-)
-def test_site_that_does_not_fit_refuses_to_load(
-    make_plant: Callable[..., Plant], was: str, now: str, said: str
-) -> None:
-    assert was in SITE
-    with pytest.raises(MisuseError, match=re.escape(said)):
-        make_plant(SITE.replace(was, now))
-
-
-def test_channel_names_logger_and_code_table(plant: Plant) -> None:
-    channel = plant.catalogue.channels["GAS.HOUR"]
-    assert channel.profile is not None
-    assert (channel.via, channel.device, channel.serial, channel.kind) == ("hj212", "cems1", "DL-77", "interval")
-    assert (channel.profile.id, channel.profile.version) == ("hj212-2017", 1)
-    assert channel.poll == timedelta(hours=1)
-    configs = [one.payload["data"] for one in plant.writer.call(lambda store: own_statements(store, "event"))]
-    assert {"device": "cems1", "via": "hj212"} in [one.get("source") for one in configs]
-
-
-def test_settings_must_name_a_port_where_the_site_has_loggers(plant: Plant) -> None:
-    (plant.folder / "gateway.toml").write_text(
-        'data = "."\nsite = "site.toml"\n[centre]\nurl = "http://127.0.0.1:9"\n', "utf-8"
-    )
-    with pytest.raises(MisuseError, match=r"\[hj212\]"):
-        open_gateway(plant.folder / "gateway.toml")
-
-
-async def test_running_gateway_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[LoggerListener] = []
-    real = LoggerListener.__init__
-
-    def remembered(self: LoggerListener, *given: Any) -> None:
-        made.append(self)
-        real(self, *given)
-
-    monkeypatch.setattr(LoggerListener, "__init__", remembered)
-    with SmallCentre() as centre:
-        (tmp_path / "gateway.toml").write_text(
-            f'data = "data"\n[centre]\nurl = "{centre.url}"\nsync_s = 0.1\n[hj212]\nport = 0\n', "utf-8"
-        )
-        (tmp_path / "site.toml").write_text(SITE, "utf-8")
-        words = ["gateway", "enrol", "-c", str(tmp_path / "gateway.toml"), CODE]
-        assert (await asyncio.to_thread(CliRunner().invoke, cunzheng, words)).exit_code == 0
-        with open_gateway(tmp_path / "gateway.toml") as gateway:
-            stop = asyncio.Event()
-            task = asyncio.create_task(Service(gateway).run(stop))
-            await until(lambda: bool(made))
-            await made[0].ready()
-            simulator = Hj212LoggerSimulator(MN, host="127.0.0.1", port=made[0].port, values=lambda at: VALUES)
-            await simulator.connect()
-            await simulator.send()
-            await simulator.close()
-            stop.set()
-            await task
-            stored = gateway.writer.call(lambda store: store.rows("SELECT value, flag, reason FROM reading"))
-    assert [tuple(row) for row in stored] == [("12.5", "N", ""), ("-123.0723", "N", "")]
-
-
-async def test_simulator_runs_and_connects_again(plant: Plant) -> None:
-    async with listening(plant) as listener:
-        times = iter(range(10_000))
-        simulator = Hj212LoggerSimulator(
-            MN,
-            host="127.0.0.1",
-            port=listener.port,
-            values=lambda at: VALUES,
-            interval_s=0.01,
-            clock=lambda: NOW + timedelta(milliseconds=next(times) - 10_000),
-        )
-        task = asyncio.create_task(simulator.run())
-        await until(lambda: simulator.count.answered >= 3)
-        await simulator.close()
-        await until(lambda: simulator.count.answered >= 6)
-        await end_tasks((task,))
-
-
-def test_simulator_writes_what_the_reader_reads() -> None:
-    simulator = Hj212LoggerSimulator(MN, host="", port=0, values=lambda at: VALUES)
-    packet = simulator._packet("2011", NOW, NOW, VALUES, (2, 1))
-    (frame,) = FrameStream().feed(write_packet(packet))
-    again = read_packet(frame)  # type: ignore[arg-type]
-    assert isinstance(again, Packet)
-    assert replace(again, cp="") == packet
