@@ -150,8 +150,19 @@ def summary(facts: Facts) -> str:
         f"answered={served} messages={sum(map(len, facts.messages.values()))} frames={len(facts.frames)}"
         f" readings={sum(map(len, facts.rows.values()))} faults={sum(dropped.values())} of {len(dropped)} kinds"
         f" kills={len(facts.kills)} broker={len(facts.broker_away)} events={len(facts.events)}"
-        f" quarantined={len(facts.quarantine)}"
+        f" quarantined={len(facts.quarantine)} oldest-uncommitted={max(_uncommitted_ages(facts), default=0.0):.2f}s"
     )
+
+
+def _uncommitted_ages(facts: Facts) -> Iterator[float]:
+    """Tell of each kill for how long the oldest answer that went with it had been here."""
+    stored = sorted(row.received for device in MODBUS for name, _, _ in CHANNELS[device] for row in facts.rows[name])
+    answered = sorted(one.at for channel in facts.served for one in facts.served[channel])
+    for kill in facts.kills:
+        newest = stored[max(0, bisect_left(stored, kill) - 1)] if stored else 0.0
+        behind = bisect_left(answered, newest + 0.05)
+        if behind < len(answered) and answered[behind] < kill:
+            yield kill - answered[behind]
 
 
 # -- what was said is stored once ---------------------------------------------------------------------------
@@ -203,7 +214,20 @@ def _channel(facts: Facts, device: str, channel: str, gone: Sequence[tuple[float
             continue  # a device that stood still answers at once what it was asked again and again meanwhile
         if asked_again - answer.at > _GIVEN_UP_S and (following is None or following.received > asked_again):
             continue  # given up after its time, and asked again: the poll's reading is the next answer
-        yield f"{channel}: the answer at {answer.at:.3f} ({answer.words}) of {device} is lost"
+        yield (
+            f"{channel}: the answer at {answer.at:.3f} ({answer.words}) of {device} is lost; stored before:"
+            f" {_told(before, answer.at)}, after: {_told(following, answer.at)}; answered {asked_before - answer.at:+.3f}"
+            f" and {asked_again - answer.at:+.3f} s; killed {_nearest(facts.kills, answer.at):+.3f} s;"
+            f" faults: {[dict(dials) for name, dials, a, b in facts.faults if name == device and a < answer.at < b + 5]}"
+        )
+
+
+def _told(row: Row | None, at: float) -> str:
+    return "nothing" if row is None else f"{row.received - at:+.3f} s {row.flag} {row.reason!r}"
+
+
+def _nearest(moments: Sequence[float], at: float) -> float:
+    return min((one - at for one in moments), key=abs, default=0.0)
 
 
 def _uncommitted(facts: Facts) -> list[tuple[float, float]]:
@@ -283,7 +307,15 @@ def _unseen(facts: Facts) -> Iterator[str]:
             continue
         late = sum(b - a + _AFTER_S for a, b in facts.broker_away if a < end and b > start)
         if not _is_seen(facts, device, seen_by, start, end + _AFTER_S + late):
-            yield f"{device}: {dict(dials)} from {start:.1f} to {end:.1f} left no trace ({seen_by})"
+            looks = [f"{at - start:.1f}" for at in facts.looks[device] if start <= at <= end + late]
+            rows = [
+                f"{row.received - start:.1f} {row.flag} {row.value} {row.reason}"
+                for row in facts.rows[CHANNELS[device][0][0]]
+                if start - 1 <= row.received <= end + _AFTER_S + late
+            ]
+            kills = [f"{kill - start:.1f}" for kill in facts.kills if start - 5 <= kill <= end + 5]
+            what = f"{dict(dials)} from {start:.1f} for {end - start:.1f} s left no trace ({seen_by})"
+            yield f"{device}: {what}; looked {looks}; killed {kills}; stored {rows}"
 
 
 def _can_be_known(facts: Facts, device: str, dials: Mapping[str, Any], start: float) -> bool:
