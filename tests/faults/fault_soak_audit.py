@@ -214,11 +214,12 @@ def _channel(facts: Facts, device: str, channel: str, gone: Sequence[tuple[float
             continue  # a device that stood still answers at once what it was asked again and again meanwhile
         if asked_again - answer.at > _GIVEN_UP_S and (following is None or following.received > asked_again):
             continue  # given up after its time, and asked again: the poll's reading is the next answer
+        around = [dict(dials) for name, dials, a, b in facts.faults if name == device and a < answer.at < b + 5]
         yield (
             f"{channel}: the answer at {answer.at:.3f} ({answer.words}) of {device} is lost; stored before:"
-            f" {_told(before, answer.at)}, after: {_told(following, answer.at)}; answered {asked_before - answer.at:+.3f}"
-            f" and {asked_again - answer.at:+.3f} s; killed {_nearest(facts.kills, answer.at):+.3f} s;"
-            f" faults: {[dict(dials) for name, dials, a, b in facts.faults if name == device and a < answer.at < b + 5]}"
+            f" {_told(before, answer.at)}, after: {_told(following, answer.at)};"
+            f" answered {asked_before - answer.at:+.3f} and {asked_again - answer.at:+.3f} s;"
+            f" killed {_nearest(facts.kills, answer.at):+.3f} s; faults: {around}"
         )
 
 
