@@ -15,12 +15,13 @@ from accounting.declared import as_declared
 from accounting.errors import AccountingError, CoverError, LackingError
 from accounting.month import BODY, PARAMETERS, PLAN, compose
 from evidence.bundle import Bundle
+from evidence.case import with_count
 from evidence.encoding import sha256_hex, strict_json
 from evidence.errors import Code, EvidenceError
 from evidence.receipt import Receipt
 from evidence.statement import Statement, parse
 from evidence.trust import Trust
-from evidence.verdict import Finding, Report, Verdict
+from evidence.verdict import CheckCount, Finding, Report, Verdict
 from evidence.verify import verify_bundle
 
 
@@ -74,20 +75,29 @@ def verify_recomputed(bundle: Bundle, trust: Trust, now: datetime) -> Report:
     report = verify_bundle(bundle, trust, now)
     if report.verdict is Verdict.INVALID:
         return report
-    findings = list(report.findings)
+    findings: list[Finding] = []
+    passed = failed = 0
     try:
         for month in recompute(bundle):
-            plant = trust.registry.plant(month.month.plant)
-            if month.body is not None and (zone := strict_json(month.body)["zone"]) != plant.zone:
-                detail = f"the plan counts in {zone}, the plant is registered in {plant.zone}"
-                findings.append(Finding.of(EvidenceError(Code.AGGREGATE_MISMATCH, detail, month.sid)))
-            if not month.same:
-                detail = f"the body does not follow from the statements: {month.detail}"
-                findings.append(Finding.of(EvidenceError(Code.AGGREGATE_MISMATCH, detail, month.sid)))
+            against = _against(month, trust)
+            findings += against
+            passed, failed = passed + (not against), failed + bool(against)
     except EvidenceError as error:
         # A statement that verification could not judge (its key is unknown) may not even be one.
         findings.append(Finding.of(error))
-    return replace(report, findings=tuple(findings))
+    checks = with_count(report.checks, CheckCount("body", passed, failed))
+    return replace(report, findings=(*report.findings, *findings), checks=checks)
+
+
+def _against(month: Recomputed, trust: Trust) -> list[Finding]:
+    """Say what speaks against a declared body."""
+    plant = trust.registry.plant(month.month.plant)
+    words = []
+    if month.body is not None and (zone := strict_json(month.body)["zone"]) != plant.zone:
+        words.append(f"the plan counts in {zone}, the plant is registered in {plant.zone}")
+    if not month.same:
+        words.append(f"the body does not follow from the statements: {month.detail}")
+    return [Finding.of(EvidenceError(Code.AGGREGATE_MISMATCH, one, month.sid)) for one in words]
 
 
 def recompute(bundle: Bundle) -> list[Recomputed]:

@@ -70,7 +70,7 @@ def verify(file: Path, trust_file: Path | None, as_json: bool) -> int:
 def _check(file: Path, trust: Trust, now: datetime) -> Report:
     try:
         with file.open("rb") as stream:
-            bundle = read_bundle(stream)
+            return verify_recomputed(read_bundle(stream), trust, now)
     except BundleError as error:
         return Report((Finding.of(error),), {}, trust.issued, trust.size)
     except OSError as error:
@@ -79,7 +79,6 @@ def _check(file: Path, trust: Trust, now: datetime) -> Report:
             f"cannot read the bundle {file}: {os.strerror(error.errno or 0)}; check the path.",
             exit_code=ExitCode.MISUSE,
         ) from error
-    return verify_recomputed(bundle, trust, now)
 
 
 def _read_trust(path: Path) -> Trust:

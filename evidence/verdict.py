@@ -52,6 +52,15 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class CheckCount:
+    """One named check (`check_words.py`) and how many things it was done to: those that passed, and the others."""
+
+    name: str
+    passed: int
+    failed: int = 0
+
+
+@dataclass(frozen=True)
 class Report:
     """Everything a verification found, counted and dated."""
 
@@ -60,6 +69,8 @@ class Report:
     trust_issued: datetime
     trust_size: int
     subject: Mapping[str, str] = field(default_factory=dict)
+    checks: tuple[CheckCount, ...] = ()
+    """Every check that had something to look at, in the order of checking."""
 
     @property
     def verdict(self) -> Verdict:
@@ -75,6 +86,7 @@ class Report:
                 {"code": finding.code.value, "grade": finding.grade.value, "sid": finding.sid, "detail": finding.detail}
                 for finding in self.findings
             ],
+            "checks": [{"name": check.name, "passed": check.passed, "failed": check.failed} for check in self.checks],
             "counts": dict(self.counts),
             "trust": {"issued": time_text(self.trust_issued), "log_size": self.trust_size},
         }
@@ -93,6 +105,10 @@ class Findings:
     def catch(self, error: EvidenceError, sid: str | None = None) -> None:
         """Record a failed check that was raised."""
         self._found.append(Finding.of(error, sid))
+
+    def __len__(self) -> int:
+        """Count what was recorded so far and is no mere warning."""
+        return sum(finding.grade is not Verdict.VALID_WITH_WARNINGS for finding in self._found)
 
     def all(self) -> tuple[Finding, ...]:
         """Return the findings in the order found, each once."""

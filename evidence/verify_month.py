@@ -11,6 +11,7 @@ from decimal import Decimal, localcontext
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from evidence.bundle import facts_of
 from evidence.encoding import canonical_json, parse_decimal, parse_time, time_text
 from evidence.errors import Code, EvidenceError
 from evidence.registry import KeyEntry
@@ -197,13 +198,12 @@ def check_declares(month: Signed, declares: Mapping[str, Signed], findings: Find
 def check_contents(owner: Signed, content: Mapping[str, bytes], findings: Findings) -> None:
     """Check that every file a statement lists is here with its size (its name is its digest)."""
     for subject in owner.payload["subjects"]:
-        data = content.get(subject["sha256"])
-        if data is None:
+        if subject["sha256"] not in content:
             findings.add(Code.CONTENT_MISSING, f"{subject['name']} is not here", owner.sid)
-        elif len(data) != subject["size"]:
-            findings.add(
-                Code.CONTENT_HASH, f"{subject['name']} has {len(data)} bytes, not {subject['size']}", owner.sid
-            )
+            continue
+        size = facts_of(content, subject["sha256"]).size
+        if size != subject["size"]:
+            findings.add(Code.CONTENT_HASH, f"{subject['name']} has {size} bytes, not {subject['size']}", owner.sid)
 
 
 def check_sums(

@@ -4,6 +4,8 @@ The first failed step ends it, so the code named is the first thing wrong. What 
 each other is ``verify_month.py``.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from evidence.encoding import parse_time
@@ -74,18 +76,46 @@ def check_role(statement: Statement, entry: KeyEntry, registry: Registry) -> Non
         raise EvidenceError(Code.SUBJECT_SCOPE, f"key of {entry.owner_id} used for {gateway}", statement.sid)
 
 
-def verify_logged(statement: Statement, entry: KeyEntry, receipt: Receipt, trust: Trust, now: datetime) -> None:
-    """Do steps 9–11: the statement is in the log, under a key valid at that index, at a possible time.
+@dataclass(frozen=True)
+class Logged:
+    """A statement of good form with its receipt: what the steps that need the log look at; ``now`` is the moment."""
+
+    statement: Statement
+    signer: KeyEntry
+    receipt: Receipt
+    trust: Trust
+    now: datetime
+
+
+def check_receipt(logged: Logged) -> None:
+    """Do step 9: the log has the statement, byte for byte.
 
     Raises:
-        EvidenceError: the receipt's codes, ``KEY_UNKNOWN``, ``KEY_REVOKED``, ``KEY_SUPERSEDED``,
-            ``TIME_CONTRADICTION`` or ``TIME_FUTURE``.
+        EvidenceError: ``CHECKPOINT_FORMAT``, ``LOG_ORIGIN``, ``SIGNATURE``, ``QUORUM`` or ``INCLUSION_FAIL``.
     """
+    statement, trust = logged.statement, logged.trust
     try:
-        verify_receipt(receipt, statement.jws, trust.log, trust.witnesses, trust.quorum)
+        verify_receipt(logged.receipt, statement.jws, trust.log, trust.witnesses, trust.quorum)
     except EvidenceError as error:
         raise EvidenceError(error.code, error.detail, statement.sid) from error
-    check_key_index(entry, receipt.index, statement.sid)
+
+
+def check_validity(logged: Logged) -> None:
+    """Do step 10: the key was valid when the log took the statement.
+
+    Raises:
+        EvidenceError: as :func:`check_key_index`.
+    """
+    check_key_index(logged.signer, logged.receipt.index, logged.statement.sid)
+
+
+def check_times(logged: Logged) -> None:
+    """Do step 11: anchor and signer's clock are possible for a statement at this place of the log.
+
+    Raises:
+        EvidenceError: ``LOG_ORIGIN``, ``TIME_CONTRADICTION`` or ``TIME_FUTURE``.
+    """
+    statement, receipt, trust = logged.statement, logged.receipt, logged.trust
     anchor = statement.payload.get("anchor")
     if anchor is not None:
         if anchor["origin"] != trust.origin:
@@ -96,8 +126,28 @@ def verify_logged(statement: Statement, entry: KeyEntry, receipt: Receipt, trust
                 f"logged at {receipt.index}, yet anchored to a log of {anchor['size']}",
                 statement.sid,
             )
-    if parse_time(statement.payload["t"]) > now + FUTURE_TOLERANCE:
+    if parse_time(statement.payload["t"]) > logged.now + FUTURE_TOLERANCE:
         raise EvidenceError(Code.TIME_FUTURE, f"signed at {statement.payload['t']}, which is to come", statement.sid)
+
+
+LOG_STEPS: tuple[tuple[str, Callable[[Logged], None]], ...] = (
+    ("receipt", check_receipt),
+    ("validity", check_validity),
+    ("time", check_times),
+)
+"""Steps 9–11 in their order, each under the name that `check_words.py` counts it by."""
+
+
+def verify_logged(statement: Statement, entry: KeyEntry, receipt: Receipt, trust: Trust, now: datetime) -> None:
+    """Do steps 9–11: the statement is in the log, under a key valid at that index, at a possible time.
+
+    Raises:
+        EvidenceError: the receipt's codes, ``KEY_UNKNOWN``, ``KEY_REVOKED``, ``KEY_SUPERSEDED``,
+            ``TIME_CONTRADICTION`` or ``TIME_FUTURE``.
+    """
+    logged = Logged(statement, entry, receipt, trust, now)
+    for _, check in LOG_STEPS:
+        check(logged)
 
 
 def check_key_index(entry: KeyEntry, index: int, sid: str | None = None) -> None:

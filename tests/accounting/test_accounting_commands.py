@@ -109,8 +109,7 @@ def test_order_of_the_log_goes_before_the_clock(
     backdated = ledger("scrap", "1", t="2026-04-03T00:00:00.000Z")
     bundle.write_bytes(packed(statements, body, late=[backdated]))
     assert run("compose", str(bundle)).exit_code == 1
-    with bundle.open("rb") as file:
-        without = read_bundle(file)
+    without = read_bundle(io.BytesIO(bundle.read_bytes()))
     technician = next(sid for sid, jws in without.statements.items() if b'"technician"' in payload_of(jws))
     checkpoint = sign_checkpoint("log.example/evidence", 30, b"\0" * 32, SigningKey.from_seed(b"L" * 32))
     proofs = {
