@@ -1,8 +1,9 @@
 """One persistent MQTT 5 session on the plant's broker: the only file that knows paho.
 
 QoS 1 with manual acknowledgement: a message is acknowledged after its batch is committed, in the order received, and
-only on the connection that delivered it. The client id is fixed and the session outlives a restart by a week. What a
-message means is `gateway/intake.py`'s business.
+only on the connection that delivered it. The client id is fixed and the session outlives a restart by a week. A broker
+that is away is looked for every second, one that refuses ever more seldom. What a message means is
+`gateway/intake.py`'s business.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import logging
 import ssl
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from gateway.clock import Clock
 from gateway.errors import MisuseError
+from gateway.patience import Patience
 from gateway.settings import BrokerSettings
 
 KEEPALIVE_S = 30
@@ -34,6 +37,8 @@ MOST_WAITING = 1_000
 """Messages held in memory, or twice `receive_maximum` where that is more; a broker that knows no such limit
 (MQTT 3.1.1), or messages of QoS 0, would fill it without end."""
 MOST_WAITING_BYTES = 32 << 20
+STEADY_S = 5.0
+"""A connection that ends sooner was ended by the broker for a reason, such as another client of the same id."""
 
 log = logging.getLogger("cunzheng.gateway")
 
@@ -117,6 +122,10 @@ class MqttSession:
         self._settings, self._topics, self._clock = settings, tuple(topics), clock
         self._left: set[str] = set()
         """Topics given up since the start; the broker may not have heard of it."""
+        self._patience = Patience(settings.backoff_max_s)
+        self._since: float | None = None
+        """When the connection was made, by the monotonic clock; None while there is none."""
+        self._is_refused = False
         self._client = self._new_client(client_id)
         self.places = Places(max(MOST_WAITING, 2 * settings.receive_maximum), MOST_WAITING_BYTES)
         self._inbox: deque[Incoming | bool] = deque()
@@ -197,8 +206,11 @@ class MqttSession:
 
     def _on_connect(self, client: Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
+            self._is_refused = True
+            self._try_again_after(self._patience.refused())
             self._note(f"refused: {reason}")
             return
+        self._is_refused, self._since = False, time.monotonic()
         self._note(None)
         self._connection += 1
         if self._left:
@@ -215,11 +227,26 @@ class MqttSession:
 
     def _on_connect_fail(self, _client: Client, _data: Any) -> None:
         # paho calls this while it handles what went wrong, and says itself nothing of it.
-        self._note(_why(sys.exception()))
+        error = sys.exception()
+        is_refused = isinstance(error, ssl.SSLCertVerificationError)
+        self._try_again_after(self._patience.refused() if is_refused else self._patience.away())
+        self._note(_why(error))
 
     def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        lasted_s = None if self._since is None else time.monotonic() - self._since
+        if lasted_s is not None and lasted_s >= STEADY_S:
+            self._patience.well()
+        if lasted_s is not None and lasted_s < STEADY_S:
+            self._try_again_after(self._patience.refused())
+        elif not self._is_refused:  # else its pause is chosen already
+            self._try_again_after(self._patience.away())
+        self._since, self._is_refused = None, False
         if reason.is_failure and self.error is None:
             self._note(f"disconnected: {reason}")
+
+    def _try_again_after(self, pause_s: float) -> None:
+        # Both ends of paho's own doubling: it waits just so long. Its annotation says int, and it only adds.
+        self._client.reconnect_delay_set(pause_s, pause_s)  # type: ignore[arg-type]
 
     def _on_subscribe(self, _client: Client, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         refused = [str(reason) for reason in reasons if reason.is_failure]
@@ -272,7 +299,7 @@ class MqttSession:
             manual_ack=True,
         )
         client.suppress_exceptions = True
-        client.reconnect_delay_set(1, max(1, int(settings.backoff_max_s)))
+        client.reconnect_delay_set(1, 1)  # until something is noted that says otherwise
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect

@@ -1,9 +1,10 @@
 """Read every Modbus device at its own rhythm; a device that fails gives marked readings, never a crash.
 
 One task per device, one line for all that share it, a limit on how many read at once; a line that is shared has its
-own limit, and a silent device counts against none. A silent device backs off with jitter and disturbs nobody; one that
-is not what its profile describes gives readings marked as such. All blocks of a poll are decoded together, because a
-value may need a state or a scale from another block. The time of a reading is taken when its own answer arrives.
+own limit, and a silent device counts against none. A silent device backs off with jitter and disturbs nobody; where
+that costs nobody anything it is tried in between, so that it is soon found. One that is not what its profile describes
+gives readings marked as such. All blocks of a poll are decoded together, because a value may need a state or a scale
+from another block. The time of a reading is taken when its own answer arrives.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from gateway.errors import DeviceBusyError, DeviceConfigurationError, DeviceErro
 from gateway.line import LineAddress, Manners
 from gateway.modbus import ModbusLine
 from gateway.nameplate import Nameplate, Told, shown_time
+from gateway.patience import AWAY_S
 from gateway.request_list import RequestList
 from gateway.room import Room
 from gateway.settings import PollSettings
@@ -51,6 +53,10 @@ _REFUSED_LONGEST = 10
 """A refused request is asked again at the latest after so many times the longest back-off."""
 _LINE_SHARE = 10
 """A silent device takes at most one part in so many of the time of a line it shares."""
+_GONE = frozenset({"no-connection"})
+_SILENT = frozenset({"no-connection", "timeout", "connection-lost"})
+"""Where these are all that a device says, it may be tried between two polls: on a line of its own; on a shared one only
+where there is no connection, which keeps nobody from anything."""
 
 
 @dataclass
@@ -187,7 +193,7 @@ class Poller:
                 readings = await self._poll_surely(due)
             await sink(readings)
             self.resting.set()
-            await self._clock.sleep(self.next_pause())
+            await self._rest(sink, room)
 
     @property
     def damaged(self) -> DamagedFrames:
@@ -234,6 +240,35 @@ class Poller:
                 log.exception("poll failed device=%s", self.site.id)
             self._note(failed, any_answer=False)
             return [one for point in self.instrument.channels for one in self._unread(point, failed)]
+
+    async def _rest(self, sink: Sink, room: Room | None) -> None:
+        """Wait for the next poll; a silent device is tried meanwhile, never more often than it is polled when well.
+
+        A try that finds it still silent makes no readings: those of the poll before say so until the next one.
+        """
+        loop, pause = asyncio.get_running_loop(), self.next_pause()
+        while (
+            self._may_be_tried() and (step := max(self.site.poll_s, AWAY_S * self._jitter.uniform(0.75, 1.0))) < pause
+        ):
+            began, failures = loop.time(), self.state.failures
+            await self._clock.sleep(step)
+            if room is not None and not room.is_open:
+                return
+            self.resting.clear()
+            readings = await self._poll_surely(loop.time())
+            if self._may_be_tried():
+                self.state.failures = failures
+                pause -= max(step, loop.time() - began)
+            else:
+                await sink(readings)
+                pause = self.next_pause()
+            self.resting.set()
+        await self._clock.sleep(max(0.0, pause))
+
+    def _may_be_tried(self) -> bool:
+        """Whether nobody answers, and a try would keep nobody else from anything."""
+        error, allowed = self.state.error, _GONE if self.endpoint.is_shared else _SILENT
+        return bool(self.state.failures) and error is not None and error.reason in allowed
 
     def _until_next_beat(self, rhythm: float) -> float:
         since = (self._clock.now() - _EPOCH) / timedelta(seconds=1) - self._phase_s

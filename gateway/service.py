@@ -31,6 +31,7 @@ from gateway.live import LiveBoard
 from gateway.page_board import Board
 from gateway.page_facts import Vitals
 from gateway.page_server import PageServer
+from gateway.patience import CENTRE_AWAY_S, Patience
 from gateway.problems import clear_problem, raise_problem
 from gateway.reading_store import latest_time
 from gateway.reload import Reload
@@ -38,6 +39,7 @@ from gateway.retention import Retention
 from gateway.room import Room
 from gateway.store import Store
 from gateway.systemd import Notifier
+from gateway.uplink import CentreAwayError, RefusedByCentreError
 
 SEAL_CHECK_S = 5.0
 CLOCK_CHECK_S = 5.0
@@ -47,7 +49,6 @@ RETENTION_CHECK_S = 600.0
 DEVICE_CHECK_S = 5.0
 PAGE_CHECK_S = 86_400.0
 PAGES_PROBLEM = "database"
-FIRST_PAUSE_S = 1.0
 START_RETRY_S = 5.0
 LEAST_PAUSE = timedelta(minutes=1)
 """A shorter pause of the intake leaves no gap where nothing is polled: broker and loggers keep what they have."""
@@ -74,6 +75,8 @@ class Service:
         self._random = random.Random()
         self._synced: datetime | None = None
         self._sync_error: Words = ("", "")
+        self._centre_is_back = asyncio.Event()
+        """Set when the centre answers again; live values then do not wait for their rhythm."""
         self.page: PageServer | None = None
 
     async def run(self, stop: asyncio.Event | None = None) -> None:
@@ -171,7 +174,7 @@ class Service:
 
     async def _sync(self) -> None:
         settings = self._gateway.settings.centre
-        pause, was = FIRST_PAUSE_S, ""
+        patience, was = Patience(settings.backoff_max_s, CENTRE_AWAY_S, self._random), ""
         with self._gateway.uplink() as uplink:
             syncing = self._gateway.syncing(uplink)
             while True:
@@ -183,12 +186,14 @@ class Service:
                     if str(error) != was:
                         log.warning("sync waits reason=%r", str(error))
                     was, self._sync_error = str(error), (getattr(error, "zh", str(error)), str(error))
-                    await asyncio.sleep(pause * (0.75 + 0.5 * self._random.random()))
-                    pause = min(pause * 2, settings.backoff_max_s)
+                    await asyncio.sleep(pause_after(error, patience))
                     continue
                 if was or done.logged or done.pulled:
                     log.info("synced logged=%d pulled=%d waiting=%d", done.logged, done.pulled, done.waiting)
-                pause, was = FIRST_PAUSE_S, ""
+                if was:
+                    self._centre_is_back.set()
+                patience.well()
+                was = ""
                 self._sync_error, self._synced = ("", ""), self._clock.now()
                 await asyncio.sleep(settings.sync_s)
 
@@ -196,7 +201,10 @@ class Service:
         settings = self._gateway.settings.centre
         with self._gateway.uplink() as uplink:
             while True:
-                await asyncio.sleep(settings.live_s)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(settings.live_s):
+                        await self._centre_is_back.wait()
+                self._centre_is_back.clear()
                 try:
                     await asyncio.to_thread(self._live.post, uplink)
                 except GatewayError as error:
@@ -276,6 +284,14 @@ class Service:
         if seen is not None and _is_gap(parse_time(seen), now, timedelta(seconds=3 * rhythm)):
             data = {"source": "gateway", "from": seen, "to": time_text(now), "reason": gap_reason(store)}
             append_event(store, signer, "gap", data)
+
+
+def pause_after(error: Exception, patience: Patience) -> float:
+    """Return the seconds until the next round: soon while nobody is there, as asked where the centre asks for it."""
+    if isinstance(error, RefusedByCentreError):
+        asked = error.retry_after or timedelta(0)
+        return patience.away() if error.is_away and not asked else patience.refused(asked.total_seconds())
+    return patience.away() if isinstance(error, CentreAwayError) else patience.refused()
 
 
 def _is_gap(seen: datetime, now: datetime, allowed: timedelta) -> bool:

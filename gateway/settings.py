@@ -32,6 +32,7 @@ class CentreSettings(Section):
     live_s: float = Field(60.0, gt=0, le=3_600)
     """Seconds between two posts of live values (never evidence)."""
     backoff_max_s: float = Field(300.0, gt=0, le=86_400)
+    """Longest pause while the centre refuses; one that is away is looked for sooner (`gateway/patience.py`)."""
 
     @field_validator("url")
     @classmethod
@@ -57,6 +58,7 @@ class BrokerSettings(Section):
     receive_maximum: int = Field(100, ge=1, le=65_535)
     session_expiry_s: int = Field(7 * 86_400, ge=3_600, le=0xFFFFFFFE)
     backoff_max_s: float = Field(60.0, gt=0, le=3_600)
+    """Longest pause while the broker refuses; one that is away is looked for every second."""
 
 
 class LoggerSettings(Section):
@@ -84,7 +86,7 @@ class PollSettings(Section):
     stagger_s: float = Field(1.0, ge=0, le=60)
     """The devices' polls are spread over so much time after each beat, at most over half a rhythm."""
     backoff_max_s: float = Field(60.0, gt=0, le=3_600)
-    """Longest pause before a silent device is tried again."""
+    """Longest pause between two polls of a silent device, which mark its readings; tries in between mark nothing."""
     commit_s: float = Field(0.5, gt=0, le=10)
     """Readings are committed in groups no older than this."""
 

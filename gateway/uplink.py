@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -66,6 +67,15 @@ class RefusedByCentreError(UplinkError):
         """Tell whether asking again in the same way is useless."""
         return 400 <= self.status < 500 and self.status not in (408, 425, 429)
 
+    @property
+    def is_away(self) -> bool:
+        """Tell whether a proxy said in the centre's place that nobody is there."""
+        return self.status == HTTPStatus.BAD_GATEWAY
+
+
+class CentreAwayError(UplinkError):
+    """Nobody answered: no connection, or one that ended or stood still before the answer."""
+
 
 class Uplink:
     """A client of the centre's API; `key` is None before enrolment, then nothing is signed."""
@@ -109,7 +119,8 @@ class Uplink:
         """Fetch something.
 
         Raises:
-            UplinkError: no answer, or one that is no success.
+            CentreAwayError: nobody answered.
+            UplinkError: an answer that is no success, or a centre that is not trusted.
         """
         return self._request("GET", path, b"", query)
 
@@ -129,7 +140,8 @@ class Uplink:
         try:
             answer = self._client.send(request)
         except httpx.HTTPError as error:
-            raise UplinkError(
+            kind = UplinkError if _is_distrusted(error) else CentreAwayError
+            raise kind(
                 f"无法连接中心端 {self.url}: {_said(error)}", f"cannot reach the centre {self.url}: {_said(error)}"
             ) from error
         self._note_time(answer)
@@ -164,6 +176,15 @@ class Uplink:
             body=body,
         )
         return message.headers
+
+
+def _is_distrusted(error: BaseException | None) -> bool:
+    """Tell whether the centre's certificate was not accepted, which the library says only further down."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _said(error: Exception) -> str:

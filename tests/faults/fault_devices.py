@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sqlite3
 import threading
 import time
@@ -102,6 +103,16 @@ class Broker:
         """Stop it in order: it saves everything."""
         assert self._handle is not None
         self._handle.stop()
+
+    def freeze(self) -> None:
+        """Let it stand still, as a machine does that lost its disk: connections stay, nothing is answered."""
+        assert self._handle is not None
+        self._handle.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on where it stood."""
+        assert self._handle is not None
+        self._handle.process.send_signal(signal.SIGCONT)
 
     def wait_until_saved(self) -> None:
         """Wait for a save that began after now: what the broker acknowledged before survives its death."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -126,6 +128,41 @@ def test_killed_broker_and_gateway_lose_no_message_that_the_broker_had_saved(wor
     world.start_centre()
     world.sync()
     audit(world)
+
+
+@pytest.mark.parametrize("who", ["broker", "centre"])
+def test_frozen_peer_that_is_given_up_meanwhile_costs_nothing(world: World, broker: Broker, who: str) -> None:
+    """The connection stands and nothing comes: it is given up and made anew, until the peer goes on."""
+    world.write("gateway.toml", (world.folder / "gateway.toml").read_text().replace("timeout_s = 5", "timeout_s = 0.3"))
+    (file,) = world.exports(1, 2)
+    centre = world.start_centre()
+    gas = GasMeter(broker.port)
+    service = world.gateway("run", faults=[Setting("gateway.mqtt:KEEPALIVE_S", 1)])
+    first = listen(world, gas)
+    wait_until(lambda: world.waiting() == 0, "an empty queue")
+    if who == "broker":
+        broker.freeze()
+    else:
+        os.killpg(centre.pid, signal.SIGSTOP)
+    gas.publish(30)
+    world.import_file(file)
+    said = {"broker": "mqtt unavailable", "centre": "sync waits"}[who]
+    wait_until(lambda: said in service.said(), "a peer that is given up")
+    frozen_until = time.monotonic() + 1.5
+    wait_until(lambda: time.monotonic() > frozen_until, "some more tries")
+    if who == "broker":
+        broker.go_on()
+    else:
+        os.killpg(centre.pid, signal.SIGCONT)
+    gas.publish(10)
+    gas.flush()
+    wait_until(lambda: len(volumes(world)) > gas.published - first, "all messages")
+    wait_until(lambda: world.waiting() == 0, "an empty queue")
+    assert service.terminate() == 0
+    gas.close()
+    assert sorted(volumes(world)) == expected(first, gas.published)
+    world.sync()
+    audit(world, files=[file])
 
 
 def test_time_without_gateway_is_a_gap_from_last_to_first_reading(world: World, broker: Broker) -> None:

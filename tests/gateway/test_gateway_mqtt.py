@@ -17,6 +17,7 @@ import pytest
 from conftest import START, Plant
 from paho.mqtt.enums import CallbackAPIVersion
 
+from cunzheng.demo.processes import free_port
 from cunzheng.simulator.broker import BrokerHandle, start_broker
 from cunzheng.simulator.edge_node import EdgeNode
 from device_profiles.sparkplug import metrics_of
@@ -26,6 +27,7 @@ from gateway.errors import StoreError
 from gateway.field import end_tasks
 from gateway.intake import MqttIntake
 from gateway.mqtt import Incoming, MqttSession
+from gateway.patience import AWAY_S
 from gateway.settings import BrokerSettings
 
 TOPIC = "plant/gas1/gas"
@@ -288,6 +290,71 @@ async def test_broker_that_refuses_is_named_and_tried_again(plant: Plant, tmp_pa
     with start_broker(tmp_path / "open", kind="mosquitto", port=settings_port):
         await until(lambda: session.error is None)
     await end_tasks((task,))
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses before the next try, as they are chosen; the tries themselves follow at once."""
+    chosen: list[float] = []
+    real = paho.Client.reconnect_delay_set
+
+    def note(client: paho.Client, least: float, most: float) -> None:
+        chosen.append(most)
+        real(client, 0.01, 0.01)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(paho.Client, "reconnect_delay_set", note)
+    return chosen
+
+
+async def nothing(_: object) -> None:
+    """Take what comes and keep nothing of it."""
+
+
+@asynccontextmanager
+async def connecting(port: int, *, sessions: int = 1) -> Any:
+    made = [
+        MqttSession(BrokerSettings(host="127.0.0.1", port=port), "gw", [TOPIC], RealClock()) for _ in range(sessions)
+    ]
+    tasks = [asyncio.create_task(session.run(nothing, nothing)) for session in made]
+    try:
+        yield made[0]
+    finally:
+        await end_tasks(tasks)
+
+
+async def test_broker_that_is_away_is_looked_for_every_second_however_long(pauses: list[float]) -> None:
+    async with connecting(free_port()):
+        await until(lambda: len(pauses) > 20)
+    assert max(pauses) <= AWAY_S
+
+
+async def test_broker_that_refuses_is_tried_ever_more_seldom(pauses: list[float], tmp_path: Path) -> None:
+    with start_broker(tmp_path / "refusing", kind="mosquitto", refuse=True) as refusing:
+        async with connecting(refusing.port):
+            await until(lambda: max(pauses) > 30)
+    assert pauses[1:6] == sorted(pauses[1:6])
+
+
+async def test_two_clients_of_one_id_do_not_chase_each_other(pauses: list[float], broker: BrokerHandle) -> None:
+    async with connecting(broker.port, sessions=2):
+        await until(lambda: max(pauses) > 30)
+    assert len(pauses) < 40
+
+
+async def test_broker_that_was_there_for_long_is_tried_at_once(
+    pauses: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.mqtt.STEADY_S", 0.0)
+    with start_broker(tmp_path / "b", kind="mosquitto") as first:
+        async with connecting(first.port) as session:
+            for _ in range(2):
+                await until(lambda: session.error is None and session._since is not None)
+                before = len(pauses)
+                first.stop()
+                await until(lambda before=before: len(pauses) > before + 3)
+                assert pauses[before] <= 0.25
+                first = await asyncio.to_thread(start_broker, tmp_path / "b", port=first.port, kind="mosquitto")
+            first.stop()
 
 
 SPARKPLUG_SITE = """

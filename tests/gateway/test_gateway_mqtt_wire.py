@@ -23,10 +23,12 @@ from test_gateway_mqtt import SITE, count, message, publish, until
 
 from cunzheng.simulator.broker import BrokerHandle, start_broker
 from gateway.clock import RealClock
+from gateway.errors import UplinkError
 from gateway.field import end_tasks
 from gateway.intake import MqttIntake
 from gateway.mqtt import Incoming, MqttSession
 from gateway.settings import BrokerSettings
+from gateway.uplink import CentreAwayError, Uplink
 
 leaves_its_socket = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 """paho leaves the socket of a failed handshake to the garbage collector."""
@@ -273,6 +275,20 @@ async def test_broker_of_another_authority_is_refused_and_named(plant: Plant, tm
         assert "the broker's certificate is not accepted" in str(session.error)
         assert "check ca_file" in str(session.error)
     assert count(plant) == 0
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+async def test_centre_of_another_authority_is_not_one_that_is_away(tmp_path: Path, *, is_ours: bool) -> None:
+    """Nobody there speaks HTTP, but one that is not trusted is another matter: asking fast would not help."""
+    foreign = authority(tmp_path, "foreign-ca")
+    async with guarded(tmp_path) as server:
+        url, ca_file = f"https://127.0.0.1:{server.handle.port}", server.ca if is_ours else foreign.file
+        with (
+            Uplink(url, None, RealClock(), timeout_s=5, ca_file=ca_file) as uplink,
+            pytest.raises(UplinkError, match="cannot reach the centre") as caught,
+        ):
+            await asyncio.to_thread(uplink.get, "/log/checkpoint")
+    assert isinstance(caught.value, CentreAwayError) == is_ours
 
 
 @leaves_its_socket

@@ -205,6 +205,27 @@ async def test_running_gateway_polls_commits_and_syncs(folder: Path, centre: Sma
     assert {one["channel"] for one in centre.live} == {"ELEC.TOTAL"}
 
 
+async def test_centre_that_is_back_gets_live_values_before_their_rhythm(folder: Path, centre: SmallCentre) -> None:
+    await asyncio.to_thread(called, folder, "enrol", CODE)
+    settings = folder / "gateway.toml"
+    settings.write_text(settings.read_text("utf-8").replace("live_s = 0.1", "live_s = 3600"), "utf-8")
+    centre.dials.down = True
+    with await asyncio.to_thread(open_gateway, settings) as opened:
+        service, stop = Service(opened), asyncio.Event()
+        running = asyncio.create_task(service.run(stop))
+        async with asyncio.timeout(10):
+            while not service.vitals().sync_error[1] or await readings(opened) < 5:
+                await asyncio.sleep(0.05)
+        assert centre.live == []
+        centre.dials.down = False
+        async with asyncio.timeout(10):
+            while not centre.live:
+                await asyncio.sleep(0.05)
+        stop.set()
+        await running
+    assert {one["channel"] for one in centre.live} == {"ELEC.TOTAL"}
+
+
 def test_sigterm_ends_the_service_in_order_and_the_gap_is_declared(folder: Path, root: Path) -> None:
     called(folder, "enrol", CODE)
     for _ in range(2):
