@@ -41,7 +41,7 @@ soak:  ## devices with random faults while gateway, broker and centre are killed
 	@CUNZHENG_FAULT_ROUNDS=1 CUNZHENG_SOAK_MINUTES=$${MINUTES:-30} \
 	    $(BIN)/python -m pytest -s -k soak_of_many_minutes --timeout 36000 tests/faults/test_faults_soak.py $(ARGS)
 
-bench:  ## the measurements in benchmarks/, about three minutes; see docs/benchmarks.md
+bench:  ## the measurements in benchmarks/, about five minutes; see docs/benchmarks.md
 	@setup/setup.sh test
 	@shopt -s nullglob; for file in benchmarks/bench_*.py; do $(BIN)/python $$file $(ARGS); done
 

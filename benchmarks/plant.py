@@ -6,7 +6,7 @@ with; the SDM630 has its values in two blocks.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -106,17 +106,26 @@ def sdm630_site(port: int, devices: int) -> str:
     )
 
 
-def fifty_site(folder: Path, port: int, devices: int) -> str:
-    """Describe so many devices of fifty values; their profile is written beside the site file."""
+def fifty_site(folder: Path, port: int, devices: int, live: int = FIFTY) -> str:
+    """Describe so many devices of fifty values; their profile is written beside the site file.
+
+    The first `live` channels of each go to the centre as live values.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     names = [f"v{number:02d}" for number in range(FIFTY)]
     (folder / "fifty.yaml").write_text(_profile(names), "utf-8")
-    return "".join(_device(number, f"d{number}", "fifty.yaml", port, names, "") for number in range(devices))
+    return "".join(_device(number, f"d{number}", "fifty.yaml", port, names, "", live) for number in range(devices))
 
 
-def _device(number: int, name: str, profile: str, port: int, points: tuple[str, ...] | list[str], more: str) -> str:
+def _device(
+    number: int, name: str, profile: str, port: int, points: Sequence[str], more: str, live: int = FIFTY
+) -> str:
     head = f'[[device]]\nid = "{name}"\nprofile = "{profile}"\nhost = "{host_of(number)}"\nport = {port}\nunit = 1\n'
-    channels = "".join(f'[[channel]]\nid = "{name}.{one}"\ndevice = "{name}"\npoint = "{one}"\n' for one in points)
+    here_only = "live = false\n"
+    channels = "".join(
+        f'[[channel]]\nid = "{name}.{one}"\ndevice = "{name}"\npoint = "{one}"\n{here_only if at >= live else ""}'
+        for at, one in enumerate(points)
+    )
     return f'{head}serial = "1"\npoll_s = 1\n{more}\n{channels}'
 
 
