@@ -16,6 +16,7 @@ from gateway.errors import MisuseError
 from gateway.identity import read_key, required_identity
 from gateway.pipeline import Judge, Pipeline
 from gateway.rawtile import RawFolder
+from gateway.row_check import naming_rows_of
 from gateway.settings import Settings, load_settings
 from gateway.syncing import Syncing
 from gateway.uplink import Uplink
@@ -115,6 +116,7 @@ def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gatew
     Raises:
         MisuseError: settings, site or key are wrong, or it is not enrolled.
         IntegrityError: chain or tree lack what nothing else can give back.
+        GarbledError: a row cannot be what was written; it is named.
         DamagedError: the database is malformed, or was and is put aside.
         StoreError: the store cannot be opened.
     """
@@ -127,21 +129,24 @@ def open_gateway(settings: Settings | Path, clock: Clock | None = None) -> Gatew
         )
     writer = Writer(chosen.database)
     try:
-        identity = writer.call(required_identity)
-        key = read_key(chosen.key_file)
-        if key.kid != identity.kid:
-            raise MisuseError(
-                f"密钥文件 {chosen.key_file} 不是登记时的密钥",
-                f"key file {chosen.key_file} is not the enrolled key; restore it or enrol --again",
+        with naming_rows_of(writer):
+            identity = writer.call(required_identity)
+            key = read_key(chosen.key_file)
+            if key.kid != identity.kid:
+                raise MisuseError(
+                    f"密钥文件 {chosen.key_file} 不是登记时的密钥",
+                    f"key file {chosen.key_file} is not the enrolled key; restore it or enrol --again",
+                )
+            limits = chosen.clock
+            guard = (
+                writer.call(lambda store: guarded(store, RealClock(), limits))
+                if clock is None
+                else replayed(clock, limits)
             )
-        limits = chosen.clock
-        guard = (
-            writer.call(lambda store: guarded(store, RealClock(), limits)) if clock is None else replayed(clock, limits)
-        )
-        signer = Signer(identity, key, guard)
-        judge = judge_of(catalogue)
-        pipeline = Pipeline(writer, signer, RawFolder(chosen.raw_folder), judge)
-        pipeline.open()
+            signer = Signer(identity, key, guard)
+            judge = judge_of(catalogue)
+            pipeline = Pipeline(writer, signer, RawFolder(chosen.raw_folder), judge)
+            pipeline.open()
     except BaseException:
         writer.close()
         raise

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 
 from evidence.channel import Channel, ChannelKind
-from evidence.encoding import decimal_text, jcs, parse_time, time_text
+from evidence.encoding import decimal_text, jcs, parse_decimal, parse_time, time_text
+from evidence.errors import EvidenceError
 from evidence.segment import Baseline
 from gateway.store import Store
+
+_NEWEST = 4
+"""Rows that are looked at for one that reads."""
 
 
 def declared_channels(store: Store) -> dict[str, Channel]:
@@ -72,13 +77,16 @@ def newest_totals(store: Store) -> dict[str, Baseline]:
 
 
 def newest_value(store: Store, channel: str) -> Baseline | None:
-    """Return the newest valid reading of a channel."""
-    row = store.row(
+    """Return the newest valid reading of a channel; a row that reads as none, which `check` names, is passed over."""
+    rows = store.rows(
         "SELECT value, time FROM reading WHERE channel = ? AND flag = 'N' AND value IS NOT NULL"
-        " ORDER BY time DESC LIMIT 1",
-        (channel,),
+        " ORDER BY time DESC LIMIT ?",
+        (channel, _NEWEST),
     )
-    return None if row is None else Baseline(Decimal(row["value"]), parse_time(row["time"]))
+    for row in rows:
+        with suppress(EvidenceError):
+            return Baseline(parse_decimal(row["value"]), parse_time(row["time"]))
+    return None
 
 
 def _config_text(channel: Channel) -> str:

@@ -25,6 +25,7 @@ from rich.console import Console
 from gateway.assembly import open_gateway, open_uplink
 from gateway.clock import RealClock
 from gateway.command_options import with_config, with_json
+from gateway.content_check import check_contents
 from gateway.copy_commands import export
 from gateway.damage import damaged, finish_putting_aside, is_malformed, last_epoch, put_aside, refuse_after_damage
 from gateway.disk import require_room, reusable_bytes
@@ -32,17 +33,18 @@ from gateway.enrol import enrol as enrol_gateway
 from gateway.errors import DamagedError, MisuseError, RefusedError
 from gateway.export import manifest_faults
 from gateway.importer import import_file
-from gateway.integrity import check_store
+from gateway.integrity import CheckReport, check_store
 from gateway.lang import say
 from gateway.probe_command import probe
 from gateway.rawtile import RawFolder
 from gateway.reading_store import open_hours
 from gateway.record_commands import calibration, mark
 from gateway.reload_command import outcome_json, reload_running
+from gateway.row_check import naming_rows, naming_rows_of
 from gateway.runlock import running_alone
 from gateway.service import Service
 from gateway.settings import Settings, load_settings
-from gateway.status import disk_line, retention_line, status_of
+from gateway.status import device_lines, disk_line, retention_line, status_of
 from gateway.store import Store
 from gateway.syncing import RoundResult
 from gateway.writer import Writer
@@ -177,6 +179,8 @@ def status(config: Path, as_json: bool) -> None:
             click.echo(
                 f"  {channel['channel']}  {channel['time']}  {value} {channel['unit']}  {channel['flag']}{reason}"
             )
+    for line in device_lines(facts["devices"]):
+        click.echo(f"  {line}")
     if facts["quality"]:
         counts = ", ".join(f"{rule} {n}" for rule, n in facts["quality"].items())
         click.echo(say(f"  质量检查（规则 次数）: {counts}", f"  quality checks (rule, times): {counts}"))
@@ -227,7 +231,8 @@ def import_(config: Path, file: Path, map_path: Path, as_json: bool) -> None:
 def close(config: Path, as_json: bool) -> None:
     """Seal what is due now."""
     with open_gateway(config) as opened, Console(stderr=True).status(say("封存 …", "sealing …")):
-        sealed = opened.pipeline.seal_due(timedelta(0))
+        with naming_rows_of(opened.writer):
+            sealed = opened.pipeline.seal_due(timedelta(0))
         left = opened.writer.call(open_hours)
     if as_json:
         _print_json({"segments": sealed.segments, "readings": sealed.readings, "open_hours": len(left)})
@@ -280,9 +285,15 @@ def check(config: Path, repair: bool, as_json: bool) -> None:
     """Check everything."""
     settings = load_settings(config)
     raw = RawFolder(settings.raw_folder)
+
+    def look(store: Store) -> CheckReport:
+        report = check_store(store, raw, repair=repair)
+        check_contents(store, settings.content_folder, report, repair=repair)
+        return report
+
     with Console(stderr=True).status(say("核对 …", "checking …")):
         unlisted = [say(zh, en) for zh, en in manifest_faults(config.resolve().parent)]
-        report = _with_store(settings, lambda store: check_store(store, raw, repair=repair))
+        report = _with_store(settings, look)
         report.faults += unlisted
     if as_json:
         _print_json({**asdict(report), "ok": not report.faults})
@@ -290,9 +301,11 @@ def check(config: Path, repair: bool, as_json: bool) -> None:
         click.echo(
             say(
                 f"核对了 {report.readings} 个读数、{report.tiles} 个数据块、{report.segments} 段、"
-                f"{report.statements} 条声明；修复 {report.repaired}，发现问题 {len(report.faults)}",
+                f"{report.statements} 条声明、{report.contents} 个内容文件；"
+                f"修复 {report.repaired}，发现问题 {len(report.faults)}",
                 f"checked {report.readings} readings, {report.tiles} tiles, {report.segments} segments,"
-                f" {report.statements} statements; repaired {report.repaired}, faults {len(report.faults)}",
+                f" {report.statements} statements, {report.contents} contents;"
+                f" repaired {report.repaired}, faults {len(report.faults)}",
             )
         )
         if report.no_longer_kept:
@@ -301,7 +314,11 @@ def check(config: Path, repair: bool, as_json: bool) -> None:
         for fault in report.faults:
             click.echo(f"  {fault}")
     if report.faults:
-        raise RefusedError(f"发现 {len(report.faults)} 处问题", f"{len(report.faults)} faults were found")
+        raise RefusedError(
+            f"发现 {len(report.faults)} 处问题；请用 cunzheng gateway export 保存副本，再按 docs/recovery.md 处理",
+            f"{len(report.faults)} faults were found; keep a copy with cunzheng gateway export, then do as"
+            " docs/recovery.md says",
+        )
 
 
 class _writer:
@@ -324,8 +341,13 @@ def _with_store(settings: Settings, work: Callable[[Store], R]) -> R:
             f"没有数据库 {settings.database}；请先运行 cunzheng gateway enrol",
             f"there is no database {settings.database}; run cunzheng gateway enrol first",
         )
+
+    def named(store: Store) -> R:
+        with naming_rows(store):
+            return work(store)
+
     with _writer(settings) as writer:
-        return writer.call(work)
+        return writer.call(named)
 
 
 def _added(total: RoundResult, done: RoundResult) -> RoundResult:

@@ -25,7 +25,7 @@ from gateway.errors import DamagedError, IntegrityError, StoreError
 from gateway.kept_store import kept_of
 from gateway.rawtile import RawFolder
 from gateway.settings import Settings
-from gateway.store import Store, is_damage
+from gateway.store import Store, escaped_text, is_damage, said_of
 
 FOLDER = "damaged-"
 RESCUED = "rescued.db"
@@ -51,13 +51,14 @@ class PageCheck:
         self._connection = sqlite3.connect(
             f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False, isolation_level=None
         )
+        self._connection.text_factory = escaped_text
 
     def fault(self) -> str:
         """Return what SQLite finds wrong first; empty where nothing is, or where the look was ended."""
         try:
             said = str(self._connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-        except sqlite3.Error as error:
-            return str(error) if is_damage(error) else ""
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            return said_of(error) if is_damage(error) else ""
         finally:
             self._connection.close()
         return "" if said == "ok" else " ".join(said.split())
@@ -281,7 +282,7 @@ def _read(old: sqlite3.Connection, sql: str, parameters: tuple[Any, ...]) -> tup
     rows: list[tuple[Any, ...]] = []
     try:
         rows.extend(old.execute(sql, parameters))
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):  # or words of SQLite that name something garbled
         return rows, False
     return rows, True
 

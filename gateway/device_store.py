@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from evidence.encoding import decimal_text, parse_time, time_text
+from evidence.encoding import decimal_text, parse_decimal, parse_time, time_text
 from gateway.store import Store
 
 
@@ -47,14 +47,19 @@ def keep_clock(store: Store, device: str, shown: datetime, read: datetime, offse
 
 
 def devices_told(store: Store) -> list[dict[str, Any]]:
-    """Return for a status what each device said of itself."""
+    """Return for a status what each device said of itself.
+
+    Raises:
+        EvidenceError: an offset is no number any more.
+    """
     found: dict[str, dict[str, Any]] = {}
     for row in store.rows("SELECT device, point, value, since FROM device_identity ORDER BY device, point"):
         one = found.setdefault(row["device"], {"device": row["device"], "identity": {}, "clock": None})
         one["identity"][row["point"]] = {"value": row["value"], "since": row["since"]}
     for row in store.rows("SELECT device, shown, read, offset_s FROM device_clock ORDER BY device"):
         one = found.setdefault(row["device"], {"device": row["device"], "identity": {}, "clock": None})
-        one["clock"] = {"shown": row["shown"], "read": row["read"], "offset_s": row["offset_s"]}
+        offset = decimal_text(parse_decimal(row["offset_s"]))
+        one["clock"] = {"shown": row["shown"], "read": row["read"], "offset_s": offset}
     return [found[device] for device in sorted(found)]
 
 

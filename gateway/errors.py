@@ -6,6 +6,7 @@ GatewayError                  what, which one, what to do; in Chinese and Englis
 │   ├── ConflictError         an import contradicts what is stored
 │   ├── NoLongerKeptError     it was kept, and is older than the retention
 │   ├── IntegrityError        the store and the raw tiles do not agree
+│   │   └── GarbledError      a row or the schema holds what this program never wrote
 │   └── DamagedError          the database file itself is malformed
 └── UnreachableError          could not connect or could not tell: try again (exit 2)
     ├── StoreError            SQLite refused: locked, unreadable
@@ -59,6 +60,10 @@ class NoLongerKeptError(RefusedError):
 
 class IntegrityError(RefusedError):
     """The database and the files beside it do not agree."""
+
+
+class GarbledError(IntegrityError):
+    """SQLite reads the file, but a row or the schema holds what this program never wrote there."""
 
 
 class DamagedError(RefusedError):

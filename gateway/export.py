@@ -27,8 +27,10 @@ from gateway.durable import sync_folder
 from gateway.errors import DamagedError, MisuseError, RefusedError, StoreError
 from gateway.pulled_store import content_path
 from gateway.rawtile import RawFolder
+from gateway.row_forms import is_digest, shown
 from gateway.settings import Settings
 from gateway.site import load_site
+from gateway.store import escaped_text, is_damage, said_of, store_error
 
 MANIFEST = "manifest.json"
 SETTINGS = "gateway.toml"
@@ -141,11 +143,17 @@ class _Copy:
         database = self._folder / DATA / self._settings.database.name
         self._copy_database(database)
         with closing(sqlite3.connect(f"{database.as_uri()}?immutable=1", uri=True)) as snapshot:
-            facts = _facts(snapshot)
+            # A garbled row must not keep the rest from being saved; it stands in the copy as it is.
+            snapshot.text_factory = escaped_text
+            try:
+                facts = _facts(snapshot)
+                tiles, contents = list(self._tiles(snapshot)), list(self._contents(snapshot))
+            except (sqlite3.Error, UnicodeDecodeError) as error:
+                raise store_error(error) from error
             if facts["trust"] is not None:
                 self._write(TRUST, str(facts["trust"]).encode("utf-8"))
-            self._copy_all("tiles", list(self._tiles(snapshot)))
-            self._copy_all("contents", list(self._contents(snapshot)))
+            self._copy_all("tiles", tiles)
+            self._copy_all("contents", contents)
         self._copy_settings(config)
         if with_key:
             self._copy(self._settings.key_file, f"{DATA}/{self._settings.key_file.name}")
@@ -181,29 +189,32 @@ class _Copy:
                 source.backup(
                     copy, pages=_PAGES, progress=lambda _, left, all_: self._progress("database", all_ - left, all_)
                 )
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if is_damage(error):
+                raise _not_copied(said_of(error)) from error
             raise StoreError(f"无法复制数据库: {error}", f"cannot copy the database: {error}") from error
         fault = PageCheck(path).fault()
         for end in ("-wal", "-shm"):
             path.with_name(path.name + end).unlink(missing_ok=True)
         if fault:
-            raise DamagedError(
-                f"数据库文件已损坏（{fault}）；未制作副本，请直接复制整个数据目录",
-                f"the database file is malformed ({fault}); no copy was made, copy the whole data folder as it is",
-            )
+            raise _not_copied(fault)
         self._note(f"{DATA}/{path.name}", path)
 
     def _tiles(self, snapshot: sqlite3.Connection) -> Iterator[tuple[Path, str]]:
         raw = RawFolder(self._settings.raw_folder)
         trees = "SELECT t.epoch, t.size, coalesce(k.files_from, 0) FROM tree t LEFT JOIN kept k ON k.epoch = t.epoch"
+        roots = dict(snapshot.execute("SELECT epoch, max(n) + 1 FROM tile WHERE level = 1 GROUP BY epoch"))
         for epoch, size, first in snapshot.execute(f"{trees} ORDER BY t.epoch"):
-            for number in range(first, size // TILE_WIDTH):
+            for number in range(first, min(size // TILE_WIDTH, roots.get(epoch, 0))):
                 path = raw.path(epoch, number)
                 yield path, f"{DATA}/raw/{path.relative_to(raw.folder).as_posix()}"
 
     def _contents(self, snapshot: sqlite3.Connection) -> Iterator[tuple[Path, str]]:
         folder = self._settings.content_folder
         for (sha256,) in snapshot.execute("SELECT sha256 FROM content WHERE stored = 1 ORDER BY sha256"):
+            if not is_digest(sha256):  # garbled: the name of no file
+                self._missing.append(f"{DATA}/content/{shown(sha256)}")
+                continue
             path = content_path(folder, sha256)
             yield path, f"{DATA}/content/{path.relative_to(folder).as_posix()}"
 
@@ -258,9 +269,17 @@ class _Copy:
         self._files.append(CopiedFile(name, path.stat().st_size, _digest(path)))
 
 
+def _not_copied(fault: str) -> DamagedError:
+    return DamagedError(
+        f"数据库文件已损坏（{fault}）；未制作副本，请直接复制整个数据目录",
+        f"the database file is malformed ({fault}); no copy was made, copy the whole data folder as it is",
+    )
+
+
 def _facts(snapshot: sqlite3.Connection) -> dict[str, Any]:
     identity: Mapping[str, str] = dict(snapshot.execute("SELECT name, value FROM identity"))
-    epoch = int(identity.get("epoch", "0"))
+    said = str(identity.get("epoch", "0"))
+    epoch = int(said) if said.isdecimal() else 0
     newest = snapshot.execute(
         "SELECT sid FROM statement WHERE epoch = ? ORDER BY seq DESC LIMIT 1", (epoch,)
     ).fetchone()

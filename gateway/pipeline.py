@@ -23,7 +23,7 @@ from gateway.begun_segment import give_up_begun
 from gateway.chain import Signer, append_event, ensure_open
 from gateway.channel_store import declared_channels, is_declared, remember_channel
 from gateway.derived import derive_hour
-from gateway.errors import MisuseError
+from gateway.errors import GarbledError, MisuseError
 from gateway.hour_quality import count_hours
 from gateway.hours import hour_text
 from gateway.judgement import Judge, Pending
@@ -174,7 +174,7 @@ class Pipeline:
         for batch in batches(hours, self.readings_at_once):
             try:
                 parts = [self._seal(batch)]
-            except (EvidenceError, ArithmeticError):
+            except (EvidenceError, GarbledError, ArithmeticError):
                 parts = [self._seal_alone(hour) for hour in batch]
             segments += sum(done.segments for done in parts)
             readings += sum(done.readings for done in parts)
@@ -187,7 +187,7 @@ class Pipeline:
     def _seal_alone(self, hour: OpenHour) -> Sealed:
         try:
             return self._seal([hour])
-        except (EvidenceError, ArithmeticError) as error:
+        except (EvidenceError, GarbledError, ArithmeticError) as error:
             now, said = time_text(self.signer.clock.now()), str(error) or type(error).__name__
             zh = f"{hour.start} 这一小时无法封存：{said}；其读数已保存，其他小时照常封存"
             en = f"the hour {hour.start} cannot be sealed: {said}; its readings are kept, other hours go on"

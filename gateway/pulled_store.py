@@ -11,6 +11,7 @@ from gateway.errors import IntegrityError
 from gateway.problems import clear_problem
 from gateway.store import Store
 
+MAX_CONTENT_BYTES = 64 * 1024 * 1024
 _CURSOR = "pull_next"
 _FORM = "pull_form"
 _UNVERIFIED = "pulled:"
@@ -67,6 +68,17 @@ def unverified(store: Store) -> list[int]:
     return [int(row["key"].removeprefix(_UNVERIFIED)) for row in keys]
 
 
+def named_contents(statement: Statement) -> list[tuple[str, int]]:
+    """Return digest and size of what is needed to recompute a month: body, plan and parameters.
+
+    Attachments stay at the centre.
+    """
+    if statement.kind != "declare":
+        return []
+    subjects = statement.payload["subjects"][:3]
+    return [(one["sha256"], one["size"]) for one in subjects if one["size"] <= MAX_CONTENT_BYTES]
+
+
 def want_content(store: Store, sha256: str, size: int) -> None:
     """Note a content that statements name."""
     store.execute("INSERT INTO content (sha256, size) VALUES (?, ?) ON CONFLICT (sha256) DO NOTHING", (sha256, size))
@@ -75,6 +87,11 @@ def want_content(store: Store, sha256: str, size: int) -> None:
 def missing_contents(store: Store) -> list[tuple[str, int]]:
     """Return the contents not fetched yet."""
     return [(row["sha256"], row["size"]) for row in store.rows("SELECT sha256, size FROM content WHERE stored = 0")]
+
+
+def content_lost(store: Store, sha256: str) -> None:
+    """Note that a content's file is gone or damaged: the next sync fetches it again."""
+    store.execute("UPDATE content SET stored = 0 WHERE sha256 = ?", (sha256,))
 
 
 def content_stored(store: Store, sha256: str) -> None:
@@ -104,7 +121,7 @@ def read_content(store: Store, folder: Path, sha256: str) -> bytes:
     except OSError:
         data = None
     if data is None or sha256_hex(data) != sha256:
-        store.execute("UPDATE content SET stored = 0 WHERE sha256 = ?", (sha256,))
+        content_lost(store, sha256)
         raise IntegrityError(
             f"内容文件 {sha256[:12]} 丢失或损坏；下次同步将重新获取",
             f"the file of content {sha256[:12]} is gone or damaged; the next sync fetches it again",

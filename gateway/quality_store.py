@@ -46,12 +46,17 @@ def keep_calibration(store: Store, record: CalibrationRecord, sid: str) -> None:
 def records_after(store: Store, last: int) -> list[tuple[int, Mark | CalibrationRecord]]:
     """Return the marks and calibrations that were kept after one, with their numbers, in the order of entry."""
     rows = store.rows("SELECT id, kind, data FROM quality_record WHERE id > ? ORDER BY id", (last,))
-    return [(int(row["id"]), _record(row["kind"], json.loads(row["data"]))) for row in rows]
+    return [(int(row["id"]), record_of(row["kind"], json.loads(row["data"]))) for row in rows]
 
 
 def _keep(store: Store, kind: str, data: bytes, sid: str) -> None:
     store.execute("INSERT INTO quality_record (kind, data, sid) VALUES (?, ?, ?)", (kind, data.decode("utf-8"), sid))
 
 
-def _record(kind: str, data: Mapping[str, Any]) -> Mark | CalibrationRecord:
+def record_of(kind: str, data: Mapping[str, Any]) -> Mark | CalibrationRecord:
+    """Read what a row keeps.
+
+    Raises:
+        ValueError, KeyError, TypeError, EvidenceError: it is no such record.
+    """
     return Mark.from_event(data) if kind == "mark" else CalibrationRecord.from_event(data)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import NamedTuple
 
 from evidence.encoding import decimal_text, parse_decimal, parse_time, time_text
+from evidence.errors import Code, EvidenceError
 from evidence.reading import FLAG_NAMED, Flag, Leaf, Reading, leaf_text
 from gateway.rawtile import RawReading
 from gateway.store import Row, Store
@@ -71,10 +71,10 @@ class StoredReading(NamedTuple):
         """Return what the tree would commit to at this place.
 
         Raises:
-            EvidenceError: time or value are not as they were stored.
+            EvidenceError: time, value or flag are not as they were stored.
         """
         value = None if self.value is None else parse_decimal(self.value)
-        return Leaf(index, parse_time(self.time), self.channel, value, self.unit, FLAG_NAMED[self.flag])
+        return Leaf(index, parse_time(self.time), self.channel, value, self.unit, _flag(self.flag))
 
     def line_at(self, index: int) -> str:
         """Write the leaf line at this place, without its salt, as raw tiles keep it."""
@@ -190,9 +190,9 @@ def leaves_between(store: Store, channel: str, first: str, end: str) -> list[Lea
             0,
             parse_time(row["time"]),
             channel,
-            None if row["value"] is None else Decimal(row["value"]),
+            None if row["value"] is None else parse_decimal(row["value"]),
             row["unit"],
-            Flag(row["flag"]),
+            _flag(row["flag"]),
         )
         for row in rows
     ]
@@ -220,6 +220,13 @@ def _row_of(arrival: Arrival) -> tuple[object, ...]:
         int(reading.imported),
         arrival.identity,
     )
+
+
+def _flag(letter: str) -> Flag:
+    flag = FLAG_NAMED.get(letter)
+    if flag is None:
+        raise EvidenceError(Code.SCHEMA, f"no flag: {letter[:8]!r}")
+    return flag
 
 
 def _stored(row: Row) -> StoredReading:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+from evidence.encoding import parse_decimal
 from evidence.tiles import TILE_WIDTH
 from gateway.chain import anchor, outbox_depth
 from gateway.device_store import devices_told
 from gateway.disk import MIB, FolderSizes, measure, reusable_bytes, shortage
+from gateway.errors import Words
 from gateway.identity import known_identity
 from gateway.kept_store import full_tiles, hour_of_leaf_at, kept_of, kept_of_all
 from gateway.lang import say
 from gateway.problems import problems
 from gateway.quality_store import counts_by_rule
+from gateway.row_check import naming_rows
 from gateway.settings import Settings
 from gateway.store import Store
 
 
 def status_of(store: Store, settings: Settings) -> dict[str, Any]:
-    """Return identity, queue, tree, channels and problems."""
+    """Return identity, queue, tree, channels and problems.
+
+    Raises:
+        GarbledError: a row cannot be what was written; it is named.
+    """
+    with naming_rows(store):
+        return _facts(store, settings)
+
+
+def _facts(store: Store, settings: Settings) -> dict[str, Any]:
     identity = known_identity(store)
     epoch = 0 if identity is None else identity.epoch
     oldest = store.row("SELECT queued, detail FROM outbox WHERE state IN ('queued', 'held') ORDER BY id LIMIT 1")
@@ -64,6 +76,37 @@ def retention_line(facts: Mapping[str, Any]) -> str:
         f"kept: raw readings at least {facts['years']} years, oldest {oldest};"
         f" in the database {facts['rows_days']} days, oldest {rows}; {gone} tiles were older and are gone",
     )
+
+
+def device_lines(devices: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Say in one line a device what `status_of` found it said of itself: who it is, and how far its clock is off."""
+    return [
+        say(f"设备 {one['device']}：{'；'.join(zh)}", f"device {one['device']}: {'; '.join(en)}")
+        for one in devices
+        for zh, en in [zip(*_told(one), strict=True)]
+    ]
+
+
+def _told(device: Mapping[str, Any]) -> list[Words]:
+    said: list[Words] = [
+        (f"{point} {known['value']}（自 {known['since']} 起）", f"{point} {known['value']} since {known['since']}")
+        for point, known in device["identity"].items()
+    ]
+    clock = device["clock"]
+    if clock is not None:
+        offset = parse_decimal(clock["offset_s"])
+        zh, en = ("快", "ahead") if offset > 0 else ("慢", "behind")
+        off_zh, off_en = (
+            (f"时钟{zh} {abs(offset)} 秒", f"clock {abs(offset)} s {en}") if offset else ("时钟无偏差", "clock right")
+        )
+        read = clock["read"]
+        said.append(
+            (
+                f"{off_zh}（{read} 读取时显示 {clock['shown']}）",
+                f"{off_en} when read at {read}, it showed {clock['shown']}",
+            )
+        )
+    return said
 
 
 def disk_line(disk: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from sqlite_utils import Database
 
 from gateway.durable import make_folder
-from gateway.errors import DamagedError, DiskFullError, GatewayError, StoreError
+from gateway.errors import DamagedError, DiskFullError, GarbledError, GatewayError, StoreError
 from gateway.schema import APPLICATION_ID, migrations
 
 BUSY_TIMEOUT_S = 30.0
@@ -24,6 +24,8 @@ CACHE_KIB = 16_384
 """Holds the index pages that a thousand channels write to in turn."""
 MINIMUM_SQLITE = (3, 38, 0)
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_NO_TEXT = "Could not decode to UTF-8"
+"""How Python's sqlite3 begins to say so; such an error has no code."""
 
 Row = sqlite3.Row
 P = ParamSpec("P")
@@ -31,14 +33,14 @@ R = TypeVar("R")
 
 
 def wrap_exceptions(function: Callable[P, R]) -> Callable[P, R]:
-    """Turn every sqlite error into a StoreError that says what to do."""
+    """Turn every sqlite error into one of ours that says what to do."""
 
     @wraps(function)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return function(*args, **kwargs)
-        except sqlite3.Error as error:
-            raise _store_error(error) from error
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise store_error(error) from error
 
     return wrapped
 
@@ -52,6 +54,7 @@ class Store:
         Raises:
             StoreError: it cannot be opened, is another program's, or SQLite is too old.
             DamagedError: it is malformed.
+            GarbledError: its schema, or the list of its migrations, is not what this program made.
         """
         self.path = path
         if sqlite3.sqlite_version_info < MINIMUM_SQLITE:
@@ -65,9 +68,9 @@ class Store:
             raise StoreError(f"无法打开数据库 {path}: {error}", f"cannot open database {path}: {error}") from error
         try:
             self._prepare()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeDecodeError) as error:
             self._connection.close()
-            raise _store_error(error) from error
+            raise store_error(error) from error
         except StoreError:
             self._connection.close()
             raise
@@ -115,7 +118,7 @@ class Store:
         except sqlite3.Error as error:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            raise _store_error(error) from error
+            raise store_error(error) from error
 
     @wrap_exceptions
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int:
@@ -132,6 +135,22 @@ class Store:
         """Return all rows of a query."""
         found: list[Row] = self._connection.execute(sql, parameters).fetchall()
         return found
+
+    def each(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Row]:
+        """Go through the rows of a query, which may be more than fit into memory."""
+        try:
+            yield from self._connection.execute(sql, parameters)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            raise store_error(error) from error
+
+    @contextmanager
+    def any_text(self) -> Iterator[None]:
+        """Inside, bytes that are no UTF-8 are read as lone surrogates, so that one garbled row hides no other."""
+        self._connection.text_factory = _any_text
+        try:
+            yield
+        finally:
+            self._connection.text_factory = str
 
     @wrap_exceptions
     def row(self, sql: str, parameters: Sequence[Any] = ()) -> Row | None:
@@ -159,17 +178,25 @@ class Store:
         )
 
 
-def is_damage(error: sqlite3.Error) -> bool:
-    """Tell whether SQLite says that the file is malformed; the low byte of its code is the kind of error."""
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
+def is_damage(error: sqlite3.Error | UnicodeDecodeError) -> bool:
+    """Tell whether SQLite says that the file is malformed."""
+    return _code(error) in _DAMAGED or (isinstance(error, UnicodeDecodeError) and "malformed" in said_of(error))
 
 
-def _store_error(error: sqlite3.Error) -> GatewayError:
-    said = str(error)
+def store_error(error: sqlite3.Error | UnicodeDecodeError) -> GatewayError:
+    """Turn what SQLite refused into an error of ours that says what to do."""
+    said = said_of(error)
     if is_damage(error):
         return DamagedError(
             f"数据库文件已损坏（{said}）；请运行 cunzheng gateway run，它会把文件移到一旁并说明如何恢复",
             f"the database file is malformed ({said}); cunzheng gateway run puts it aside and says what to do",
+        )
+    if isinstance(error, UnicodeDecodeError) or said.startswith(_NO_TEXT) or _code(error) == sqlite3.SQLITE_ERROR:
+        return GarbledError(
+            f"数据库中有本程序从未写入的内容（{said}）；请运行 cunzheng gateway check 查明是哪一行，"
+            "用 cunzheng gateway export 保存副本，再按 docs/recovery.md 处理",
+            f"the database holds what this program never wrote ({said}); cunzheng gateway check names the row;"
+            " keep a copy with cunzheng gateway export, then see docs/recovery.md",
         )
     if "locked" in said or "busy" in said:
         return StoreError(
@@ -180,3 +207,24 @@ def _store_error(error: sqlite3.Error) -> GatewayError:
             f"磁盘已满或故障（{said}）；请腾出空间", f"the disk is full or failing ({said}); free some space"
         )
     return StoreError(f"数据库错误: {said}", f"database error: {said}")
+
+
+def escaped_text(data: bytes) -> str:
+    """Read a text for a person; bytes that are no UTF-8 are written as `\\xff`."""
+    return data.decode("utf-8", "backslashreplace")
+
+
+def said_of(error: sqlite3.Error | UnicodeDecodeError) -> str:
+    """Return SQLite's words; where they name something garbled, Python has only their bytes."""
+    if not isinstance(error, UnicodeDecodeError):
+        return str(error)
+    return error.object.decode("ascii", "backslashreplace")
+
+
+def _code(error: Exception) -> int:
+    """Return the kind of error: the low byte of SQLite's code."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _any_text(data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape")

@@ -35,6 +35,7 @@ from gateway.pulled_store import (
     cursor,
     keep_pulled,
     missing_contents,
+    named_contents,
     set_cursor,
     unverified,
     unverified_key,
@@ -54,7 +55,6 @@ STATEMENTS = "/api/v1/statements"
 PULL = "/api/v1/pull"
 TILES = "/api/v1/tiles"
 CONTENT = "/api/v1/content/"
-MAX_CONTENT_BYTES = 64 * 1024 * 1024
 ASKED_AGAIN = 20
 """Entries that did not verify, asked for once more in a round."""
 _HISTORY = "log-history"
@@ -267,7 +267,8 @@ class Syncing:
         def keep(store: Store) -> None:
             for item, statement in good:
                 keep_pulled(store, item.index, statement, item.receipt)
-                _want_contents(store, statement)
+                for sha256, size in named_contents(statement):
+                    want_content(store, sha256, size)
                 clear_problem(store, unverified_key(item.index))
             if to is not None:
                 set_cursor(store, to)
@@ -365,11 +366,3 @@ class Syncing:
 
 def _said(refusal: ItemResult) -> str:
     return f"{refusal.code}: {refusal.detail or ''}"
-
-
-def _want_contents(store: Store, statement: Statement) -> None:
-    """Fetch what is needed to recompute a month: body, plan and parameters; attachments stay at the centre."""
-    if statement.kind == "declare":
-        for subject in statement.payload["subjects"][:3]:
-            if subject["size"] <= MAX_CONTENT_BYTES:
-                want_content(store, subject["sha256"], subject["size"])

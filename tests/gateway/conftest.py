@@ -89,6 +89,15 @@ def open_plant(folder: Path, clock: SteppedClock, identity: Identity, key: Signi
     return Plant(folder, clock, identity, catalogue, writer, pipeline)
 
 
+def enrolled_plant(folder: Path, clock: SteppedClock, centre: SmallCentre) -> Plant:
+    """Enrol with the small centre in a folder that has a site file and no database."""
+    writer = Writer(folder / "gateway.db")
+    with Uplink(centre.url, None, clock, timeout_s=2) as uplink:
+        identity = enrol(writer, uplink, clock, folder / "gateway.key", CODE, again=False)
+    writer.close()
+    return open_plant(folder, clock, identity, read_key(folder / "gateway.key"))
+
+
 @pytest.fixture
 def make_plant(tmp_path: Path) -> Iterator[Callable[..., Plant]]:
     """Make a plant from a site file's text; its writer is closed at the end."""
@@ -123,11 +132,7 @@ def enrolled(make_plant: Callable[..., Plant], centre: SmallCentre, tmp_path: Pa
     made = make_plant()
     made.writer.close()
     (tmp_path / "gateway.db").unlink()
-    writer = Writer(tmp_path / "gateway.db")
-    with Uplink(centre.url, None, made.clock, timeout_s=2) as uplink:
-        identity = enrol(writer, uplink, made.clock, tmp_path / "gateway.key", CODE, again=False)
-    writer.close()
-    fresh = open_plant(tmp_path, made.clock, identity, read_key(tmp_path / "gateway.key"))
+    fresh = enrolled_plant(tmp_path, made.clock, centre)
     made.writer, made.pipeline, made.identity = fresh.writer, fresh.pipeline, fresh.identity
     return made
 
