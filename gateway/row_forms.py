@@ -83,6 +83,11 @@ def _baseline(text: str) -> None:
     parse_time(time)
 
 
+def _baselines(text: str) -> None:
+    for one in json.loads(text).values():
+        _baseline(one)
+
+
 def _anchor(text: str) -> bool:
     found = json.loads(text)
     return isinstance(found["origin"], str) and isinstance(found["size"], int) and is_digest(found["root"])
@@ -138,6 +143,15 @@ FORMS: Mapping[str, Mapping[str, Form]] = {
         "leaf": _COUNT,
     },
     "receipt": {"sid": _DIGEST, "log_index": _COUNT, "stored": _TIME},
+    "sealing": {
+        "epoch": _COUNT,
+        "hour": _TIME,
+        "at": _COUNT,
+        "upto": _COUNT,
+        "start": _COUNT,
+        "entries": _JSON,
+        "baselines": Form("不是数与时间", "is no list of numbers and times", _baselines),
+    },
     "segment": {"start": _COUNT, "end": _COUNT, "hour": _TIME, "sid": _DIGEST},
     "statement": {"epoch": _COUNT, "seq": _COUNT, "sid": _DIGEST, "t": _TIME},
     "tile": {"epoch": _COUNT, "level": _COUNT, "n": _COUNT, "hash": _HASH, "salt": _SALT},
