@@ -6,8 +6,9 @@ log. Which keys are trusted is passed in; unknown signature lines are ignored as
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Protocol
 
 from evidence.encoding import b64, unb64
 from evidence.errors import Code, EvidenceError
@@ -18,6 +19,7 @@ ED25519_NOTE = 0x01
 ED25519_COSIGNATURE = 0x04
 MAX_SIGNATURES = 100
 _LINE = re.compile(r"— ([^ +\n]+) ([A-Za-z0-9+/=]+)\Z")
+_FORBIDDEN = re.compile(r"[\x00-\x09\x0b-\x1f\x7f\ud800-\udfff]")
 _SIZE = re.compile(r"(?:0|[1-9][0-9]*)\Z", re.ASCII)
 
 
@@ -89,8 +91,8 @@ def parse_note(note: str) -> Note:
     Raises:
         EvidenceError: ``CHECKPOINT_FORMAT``.
     """
-    if any((character < " " and character != "\n") or character == "\x7f" for character in note):
-        raise EvidenceError(Code.CHECKPOINT_FORMAT, "control character in a note")
+    if _FORBIDDEN.search(note):
+        raise EvidenceError(Code.CHECKPOINT_FORMAT, "control character or half a surrogate pair in a note")
     head, separator, tail = note.rpartition("\n\n")
     lines = tail.split("\n")
     if not separator or not head or lines[-1] != "" or len(lines) < 2:
@@ -100,7 +102,7 @@ def parse_note(note: str) -> Note:
     signatures = []
     for line in lines[:-1]:
         match = _LINE.match(line)
-        if match is None:
+        if match is None or any(character.isspace() for character in match[1]):
             raise EvidenceError(Code.CHECKPOINT_FORMAT, f"not a signature line: {line[:40]!r}")
         try:
             blob = unb64(match[2])
@@ -112,7 +114,7 @@ def parse_note(note: str) -> Note:
     return Note(head + "\n", tuple(signatures))
 
 
-def verify_note(note: str, keys: Iterable[NoteKey]) -> tuple[Note, dict[str, int | None]]:
+def verify_note(note: str, keys: Iterable[NoteKey]) -> tuple[Note, dict[NoteKey, int | None]]:
     """Check every signature by a known key; return the note and who signed (with cosignature time).
 
     Raises:
@@ -120,14 +122,24 @@ def verify_note(note: str, keys: Iterable[NoteKey]) -> tuple[Note, dict[str, int
     """
     parsed = parse_note(note)
     known = {(key.name, key.key_id): key for key in keys}
-    signers: dict[str, int | None] = {}
+    signers: dict[NoteKey, int | None] = {}
     for name, key_id, blob in parsed.signatures:
         key = known.get((name, key_id))
         if key is not None:
-            signers[name] = key.verify(parsed.text, blob)
+            signers[key] = key.verify(parsed.text, blob)
     if not signers:
         raise EvidenceError(Code.QUORUM, "no signature by a known key")
     return parsed, signers
+
+
+def cosign(text: str, name: str, key: SigningKey, time: int) -> str:
+    """Cosign a checkpoint's text (what stands before the empty line) at a time in Unix seconds; return the line.
+
+    It means: the largest consistent tree of this log that the witness has seen as of that time.
+    """
+    note_key = NoteKey(name, ED25519_COSIGNATURE, key.public.raw)
+    signature = time.to_bytes(8, "big") + key.sign(f"cosignature/v1\ntime {time}\n{text}".encode())
+    return f"— {name} {b64(note_key.key_id + signature)}\n"
 
 
 def sign_note(text: str, name: str, key: SigningKey) -> str:
@@ -171,8 +183,21 @@ def parse_checkpoint(note: str) -> Checkpoint:
     return Checkpoint(lines[0], int(lines[1]), root, note)
 
 
-def verify_checkpoint(note: str, log: NoteKey, witnesses: Sequence[NoteKey] = (), quorum: int = 0) -> Checkpoint:
-    """Check origin, log signature and witness quorum of a checkpoint.
+class CosigningRule(Protocol):
+    """Which witnesses are looked at, and which of them must have cosigned (``policy.py``)."""
+
+    @property
+    def witness_keys(self) -> Collection[NoteKey]:
+        """The keys of all witnesses."""
+        ...
+
+    def require(self, cosigners: Collection[NoteKey]) -> None:
+        """Refuse a checkpoint that too few have cosigned (``QUORUM``)."""
+        ...
+
+
+def verify_checkpoint(note: str, log: NoteKey, rule: CosigningRule | None = None) -> Checkpoint:
+    """Check origin, log signature and, where there is a rule for them, cosignatures of a checkpoint.
 
     Raises:
         EvidenceError: ``CHECKPOINT_FORMAT``, ``LOG_ORIGIN``, ``SIGNATURE`` or ``QUORUM``.
@@ -180,9 +205,10 @@ def verify_checkpoint(note: str, log: NoteKey, witnesses: Sequence[NoteKey] = ()
     checkpoint = parse_checkpoint(note)
     if checkpoint.origin != log.name:
         raise EvidenceError(Code.LOG_ORIGIN, f"checkpoint of {checkpoint.origin[:60]!r}, not of {log.name}")
+    witnesses = () if rule is None else rule.witness_keys
     _, signers = verify_note(note, [log, *witnesses])
-    if log.name not in signers:
+    if log not in signers:
         raise EvidenceError(Code.SIGNATURE, "the log did not sign its checkpoint")
-    if len(signers) - 1 < quorum:
-        raise EvidenceError(Code.QUORUM, f"{len(signers) - 1} of {quorum} witnesses")
+    if rule is not None:
+        rule.require(signers.keys() - {log})
     return checkpoint

@@ -4,13 +4,12 @@ A receipt never changes and needs nothing but the log's public key to be checked
 """
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evidence.encoding import b64, unb64
 from evidence.errors import Code, EvidenceError
 from evidence.merkle import HASH_BYTES, leaf_hash, verify_inclusion
-from evidence.note import Checkpoint, NoteKey, parse_checkpoint, verify_checkpoint
+from evidence.note import Checkpoint, CosigningRule, NoteKey, parse_checkpoint, verify_checkpoint
 
 HEADER = "c2sp.org/tlog-proof@v1"
 MAX_PATH = 63
@@ -55,15 +54,13 @@ class Receipt:
         return cls(int(index[1]), tuple(path), checkpoint)
 
 
-def verify_receipt(
-    receipt: Receipt, jws: str, log: NoteKey, witnesses: Sequence[NoteKey] = (), quorum: int = 0
-) -> Checkpoint:
+def verify_receipt(receipt: Receipt, jws: str, log: NoteKey, rule: CosigningRule | None = None) -> Checkpoint:
     """Check that a statement, byte for byte, is in the log at the receipt's index.
 
     Raises:
         EvidenceError: ``CHECKPOINT_FORMAT``, ``LOG_ORIGIN``, ``SIGNATURE``, ``QUORUM`` or ``INCLUSION_FAIL``.
     """
-    checkpoint = verify_checkpoint(receipt.checkpoint, log, witnesses, quorum)
+    checkpoint = verify_checkpoint(receipt.checkpoint, log, rule)
     leaf = leaf_hash(jws.encode("ascii"))
     verify_inclusion(leaf, receipt.index, checkpoint.size, receipt.path, checkpoint.root)
     return checkpoint

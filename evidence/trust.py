@@ -1,4 +1,4 @@
-"""What a verifier trusts, in one file: the log's key, witnesses, and a snapshot of the key registry.
+"""What a verifier trusts, in one file: the log's key, the witness policy, and a snapshot of the key registry.
 
 The file itself is trusted because of how it came: from the centre over TLS, or by hand. It ages; an old one
 gives graded answers (``verify.py``).
@@ -12,6 +12,7 @@ from typing import Any
 from evidence.encoding import parse_time, time_text
 from evidence.errors import Code, EvidenceError
 from evidence.note import NoteKey
+from evidence.policy import NO_WITNESSES, Policy
 from evidence.registry import Registry
 
 
@@ -24,8 +25,7 @@ class Trust:
     size: int
     issued: datetime
     expires: datetime
-    witnesses: tuple[NoteKey, ...] = ()
-    quorum: int = 0
+    policy: Policy = NO_WITNESSES
 
     @property
     def origin(self) -> str:
@@ -37,8 +37,7 @@ class Trust:
         return {
             "v": 1,
             "log": self.log.text,
-            "witnesses": [witness.text for witness in self.witnesses],
-            "quorum": self.quorum,
+            "policy": self.policy.text,
             "size": self.size,
             "issued": time_text(self.issued),
             "expires": time_text(self.expires),
@@ -55,18 +54,28 @@ class Trust:
         try:
             if value["v"] != 1:
                 raise EvidenceError(Code.SCHEMA, f"trust file of version {value['v']!r}")
-            if not 0 <= int(value["quorum"]) <= len(value["witnesses"]) or int(value["size"]) < 0:
-                raise EvidenceError(Code.SCHEMA, "quorum or size of the trust file is impossible")
+            if int(value["size"]) < 0:
+                raise EvidenceError(Code.SCHEMA, "the size in the trust file is impossible")
             if not parse_time(value["issued"]) < parse_time(value["expires"]):
                 raise EvidenceError(Code.SCHEMA, "the trust file expires before it was issued")
+            log = NoteKey.parse(value["log"])
             return cls(
-                log=NoteKey.parse(value["log"]),
+                log=log,
                 registry=Registry.from_json(value["registry"]),
                 size=int(value["size"]),
                 issued=parse_time(value["issued"]),
                 expires=parse_time(value["expires"]),
-                witnesses=tuple(NoteKey.parse(text) for text in value["witnesses"]),
-                quorum=int(value["quorum"]),
+                policy=_policy(value, log),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EvidenceError(Code.SCHEMA, f"not a trust file: {error!r}") from error
+
+
+def _policy(value: Mapping[str, Any], log: NoteKey) -> Policy:
+    """Read the policy; files of before there was one state witnesses and how many of them are needed."""
+    if "policy" not in value:
+        return Policy.of_number((NoteKey.parse(text) for text in value["witnesses"]), int(value["quorum"]))
+    policy = Policy.parse(value["policy"])
+    if policy.logs and log not in policy.logs:
+        raise EvidenceError(Code.SCHEMA, f"the policy of the trust file is not for log {log.name}")
+    return policy

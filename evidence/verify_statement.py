@@ -95,7 +95,7 @@ def check_receipt(logged: Logged) -> None:
     """
     statement, trust = logged.statement, logged.trust
     try:
-        verify_receipt(logged.receipt, statement.jws, trust.log, trust.witnesses, trust.quorum)
+        verify_receipt(logged.receipt, statement.jws, trust.log, trust.policy)
     except EvidenceError as error:
         raise EvidenceError(error.code, error.detail, statement.sid) from error
 

@@ -103,7 +103,7 @@ def enrol(
         store.put(_PENDING, "")
         if before is None or before.origin != trust.origin:
             newest = max(
-                (verify_receipt(receipt, jws, trust.log, trust.witnesses, trust.quorum) for receipt, jws in proven),
+                (verify_receipt(receipt, jws, trust.log, trust.policy) for receipt, jws in proven),
                 key=lambda checkpoint: checkpoint.size,
             )
             set_anchor(store, newest.origin, newest.size, newest.root)
@@ -203,7 +203,7 @@ def _verified(answer: Mapping[str, Any], statement: Statement, offer: _Offer) ->
         if trust.log != NoteKey.parse(offer.log_vkey) or trust.origin != offer.origin:
             raise _odd("its trust file names another log than its offer")
         for receipt, jws in _receipts(answer, statement, approve):
-            verify_receipt(receipt, jws, trust.log, trust.witnesses, trust.quorum)
+            verify_receipt(receipt, jws, trust.log, trust.policy)
         entry = trust.registry.key(statement.kid)
         approve.verify_signature(trust.registry.key(approve.kid).public)
         if entry.owner_id != offer.gw or offer.plant not in entry.plants:

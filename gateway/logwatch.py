@@ -53,7 +53,7 @@ def verified_head(
         LogHistoryError: the log is smaller than the anchor or shows another history.
     """
     try:
-        head = verify_checkpoint(uplink.get(CHECKPOINT).decode("utf-8"), trust.log, trust.witnesses, trust.quorum)
+        head = verify_checkpoint(uplink.get(CHECKPOINT).decode("utf-8"), trust.log, trust.policy)
     except (EvidenceError, UnicodeDecodeError) as error:
         raise UplinkError(
             f"中心端日志的检查点无效: {error}", f"the checkpoint of the centre's log is not valid: {error}"

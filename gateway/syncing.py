@@ -176,7 +176,7 @@ class Syncing:
 
     def _verify_receipt(self, text: str, jws: str) -> Checkpoint:
         trust = self._trust
-        return verify_receipt(Receipt.from_text(text), jws, trust.log, trust.witnesses, trust.quorum)
+        return verify_receipt(Receipt.from_text(text), jws, trust.log, trust.policy)
 
     def _watch_log(self, seen: Sequence[Checkpoint]) -> None:
         # Another process of this gateway may have got further meanwhile; the anchor must never fall back.

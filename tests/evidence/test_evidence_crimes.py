@@ -323,8 +323,9 @@ def test_bundle_holds_nothing_but_its_files(approved: World, around: Any) -> Non
 @pytest.mark.parametrize(
     "change",
     [
-        {"quorum": 1},
-        {"quorum": -1},
+        {"policy": "quorum w1\n"},
+        {"policy": "log example.com/foo+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k\nquorum none\n"},
+        {"policy": 1},
         {"size": -1},
         {"expires": "2001-01-01T00:00:00.000Z"},
         {"issued": "soon"},

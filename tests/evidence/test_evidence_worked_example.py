@@ -21,6 +21,7 @@ from evidence.merkle import (
     verify_inclusion,
 )
 from evidence.note import NoteKey, parse_checkpoint, sign_checkpoint, verify_checkpoint, verify_note
+from evidence.policy import Policy
 from evidence.reading import Flag, Leaf, leaf_line, parse_leaf
 from evidence.receipt import Receipt, verify_receipt
 from evidence.segment import summarise
@@ -158,9 +159,9 @@ def test_receipt_byte_for_byte() -> None:
     assert whole.to_text() == RECEIPT
     log, witness = NoteKey.parse(LOG_VKEY), NoteKey.parse(WITNESS_VKEY)
     assert log == NoteKey("log.example/evidence", 1, log_key.public.raw)
-    assert verify_receipt(whole, STATEMENT, log, [witness], 1).size == 3
+    assert verify_receipt(whole, STATEMENT, log, Policy.of_number([witness], 1)).size == 3
     _, signers = verify_note(whole.checkpoint, [log, witness])
-    assert signers == {"log.example/evidence": None, "witness.example/city": 1772323210}
+    assert signers == {log: None, witness: 1772323210}
     assert verify_checkpoint(whole.checkpoint, log) == parse_checkpoint(whole.checkpoint)
 
 
@@ -182,7 +183,7 @@ def test_note_of_the_specification() -> None:
     line = "Uw2QOkn8srV1yJGh2VYRlL1Tnagv1YEq6TfXppzi2ONncAlTgK7Ztg1ERYNZXsYjOBH3mFXmRKuwHjG1Yu72IneyaQM="
     note, signers = verify_note(f"This is an example message.\n\n— example.com/foo {line}\n", [key])
     assert note.text == "This is an example message.\n"
-    assert signers == {"example.com/foo": None}
+    assert signers == {key: None}
 
 
 @pytest.mark.parametrize("size", range(1, 9))
