@@ -51,6 +51,7 @@ PARTS = (
         "企业网关：登记、采集、导入、同步",
         "a plant's gateway: enrol, run, import, sync",
     ),
+    Part("witness", "witness.cli", "witness", "日志见证：联署检查点", "a witness of the log: cosigns checkpoints"),
     Part(
         "profile",
         "cunzheng.commands_profile",

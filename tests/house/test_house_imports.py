@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("cunzheng", "evidence", "accounting", "device_profiles", "sync", "gateway", "webapp")
+PACKAGES = ("cunzheng", "evidence", "accounting", "device_profiles", "sync", "gateway", "webapp", "witness")
 PURE = ("evidence", "accounting", "device_profiles", "sync")
 
 # Modules of the standard library that reach out of the process, tell the time, or choose at random.

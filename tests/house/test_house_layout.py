@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-PACKAGES = ("cunzheng", "evidence", "accounting", "device_profiles", "sync", "gateway", "webapp")
+PACKAGES = ("cunzheng", "evidence", "accounting", "device_profiles", "sync", "gateway", "webapp", "witness")
 NAMES_THAT_SAY_NOTHING = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"})
 MOST_LINES = 500
 
