@@ -61,6 +61,8 @@ class Case:
     subject: dict[str, str] = field(default_factory=dict)
     signed: list[Signed] = field(default_factory=list)
     """The statements that passed C1, once they were checked; those without a receipt have no index."""
+    roots: dict[int, bytes] = field(default_factory=dict)
+    """The log's root at each size that a good receipt stands on."""
 
     @contextmanager
     def examining(self, name: str, sid: str | None = None, things: int = 1) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from evidence.case import Case
 from evidence.errors import Code, EvidenceError
+from evidence.note import parse_checkpoint
 from evidence.receipt import Receipt
 from evidence.verify_month import Signed
 from evidence.verify_statement import LOG_STEPS, Logged, verify_statement
@@ -72,6 +73,9 @@ def _logged(case: Case, signed: Signed) -> Signed:
             return signed
     assert logged is not None  # the first step needs it
     case.counts["receipts"] += 1
+    checkpoint = parse_checkpoint(logged.receipt.checkpoint)
+    if case.roots.setdefault(checkpoint.size, checkpoint.root) != checkpoint.root:
+        case.findings.add(Code.LOG_EQUIVOCATION, f"two roots for a log of {checkpoint.size}", name)
     return Signed(signed.statement, signed.signer, logged.receipt.index)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from evidence_world import ORIGIN, World, seed
+from evidence_world import NOW, ORIGIN, World, indexed, seed
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -25,6 +25,7 @@ from evidence.merkle import consistency_proof, inclusion_proof, leaf_hash, root
 from evidence.note import NoteKey, parse_checkpoint, sign_checkpoint
 from evidence.receipt import Receipt
 from evidence.statement import Statement
+from evidence.verify import verify_bundle
 
 LOG_KEY = SigningKey.from_seed(seed("log"))
 LOG = NoteKey(ORIGIN, 1, LOG_KEY.public.raw)
@@ -268,3 +269,16 @@ def test_files_read_back_as_they_were_written(approved: World) -> None:
 def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(EvidenceError):
         read_contradiction(data)
+
+
+def test_bundle_with_receipts_of_two_histories_is_invalid(approved: World) -> None:
+    bundle = approved.pack()
+    other = [leaf_hash(jws.encode()) for jws in approved.log]
+    other[0] = leaf_hash(b"rewritten")
+    note = sign_checkpoint(ORIGIN, len(other), root(other), LOG_KEY)
+    sid = sorted(bundle.statements)[0]
+    index = Receipt.from_text(bundle.proofs[sid].decode()).index or 1
+    sid = next(name for name, data in bundle.proofs.items() if Receipt.from_text(data.decode()).index == index)
+    bundle.proofs[sid] = Receipt(index, tuple(inclusion_proof(other, index)), note).to_text().encode()
+    found = {finding.code for finding in verify_bundle(indexed(bundle), approved.trust(), NOW).findings}
+    assert found == {Code.LOG_EQUIVOCATION}
