@@ -60,6 +60,7 @@ PARTS = (
         "check device profiles, decode raw words",
     ),
     Part("verify", "cunzheng.commands_verify", "verify", "离线核验证据包", "check a bundle offline"),
+    Part("trust", "cunzheng.commands_trust", "trust", "导入、查看信任包", "import and show what is trusted"),
     Part(
         "compose",
         "cunzheng.commands_accounting",

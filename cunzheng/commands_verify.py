@@ -17,10 +17,11 @@ from accounting.recompute import verify_recomputed
 from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import say
 from cunzheng.progress import working
+from cunzheng.trust_choice import choose_trust
 from evidence.bundle import read_bundle
 from evidence.code_words import CODE_WORDS
-from evidence.encoding import strict_json, time_text
-from evidence.errors import BundleError, EvidenceError
+from evidence.encoding import time_text
+from evidence.errors import BundleError
 from evidence.trust import Trust
 from evidence.verdict import Finding, Report, Verdict
 
@@ -48,21 +49,25 @@ _EXIT = {
     type=click.Path(path_type=Path),
     envvar=TRUST_VARIABLE,
     help=say(
-        f"中心端的 trust.json（默认：环境变量 {TRUST_VARIABLE}，或证据包旁的 trust.json）。",
-        f"trust.json of the centre (default: ${TRUST_VARIABLE}, else trust.json beside the bundle).",
+        f"中心端的 trust.json，来源未经证明（默认：环境变量 {TRUST_VARIABLE}，"
+        "或已导入的信任包，或证据包旁的 trust.json）。",
+        f"trust.json of the centre, whose origin is unproven (default: ${TRUST_VARIABLE}, else the imported trust"
+        " bundle, else trust.json beside the bundle).",
     ),
 )
 @click.option("--json", "as_json", is_flag=True, help=say("输出 JSON。", "Print JSON."))
 def verify(file: Path, trust_file: Path | None, as_json: bool) -> int:
     """Read both files, check, print, and return the exit code of the verdict."""
-    trust = _read_trust(trust_file or file.with_name("trust.json"))
+    chosen = choose_trust(trust_file, file.with_name("trust.json"))
     now = datetime.now(UTC)
     with working(say(f"核验 {file.name} …", f"checking {file.name} …")):
-        report = _check(file, trust, now)
+        report = _check(file, chosen.trust, now)
     if as_json:
-        click.echo(json.dumps({"file": str(file), **report.to_json()}, ensure_ascii=False, indent=2))
+        facts = report.to_json()
+        facts["trust"] = {**facts["trust"], **chosen.to_json()}
+        click.echo(json.dumps({"file": str(file), **facts}, ensure_ascii=False, indent=2))
     else:
-        for line in person_lines(report):
+        for line in person_lines(report, chosen.words):
             click.echo(line)
     return int(_EXIT[report.verdict])
 
@@ -81,24 +86,7 @@ def _check(file: Path, trust: Trust, now: datetime) -> Report:
         ) from error
 
 
-def _read_trust(path: Path) -> Trust:
-    try:
-        return Trust.from_json(strict_json(path.read_bytes()))
-    except OSError as error:
-        raise CommandError(
-            f"没有可信文件 {path}；请从中心端下载 trust.json，并用 --trust 指定。",
-            f"no trust file at {path}; download trust.json from the centre and name it with --trust.",
-            exit_code=ExitCode.MISUSE,
-        ) from error
-    except EvidenceError as error:
-        raise CommandError(
-            f"{path} 不是可用的可信文件：{error.detail}；请重新从中心端下载。",
-            f"{path} is not a usable trust file: {error.detail}; download it from the centre again.",
-            exit_code=ExitCode.MISUSE,
-        ) from error
-
-
-def person_lines(report: Report) -> list[str]:
+def person_lines(report: Report, origin: str) -> list[str]:
     """Write the report for a person: the answer, then what it rests on, then what did not pass."""
     subject = report.subject
     about = say(
@@ -128,6 +116,7 @@ def person_lines(report: Report) -> list[str]:
     lines.append(
         say("信任依据：日志 ", "trust as of: log size ") + f"{report.trust_size}, {time_text(report.trust_issued)}"
     )
+    lines.append(origin)
     for finding in report.findings[:_SHOWN]:
         sid = f" [{finding.sid[:12]}]" if finding.sid else ""
         lines.append(f"  {finding.grade}  {finding.code}: {say(*CODE_WORDS[finding.code])}  ({finding.detail}){sid}")

@@ -7,6 +7,7 @@ trust file were verified. A second enrolment begins a new epoch with a new key.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from gateway.durable import sync_folder
 from gateway.errors import RefusedError, UplinkError
 from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, write_key
 from gateway.store import Store
-from gateway.trust_store import keep_trust
+from gateway.trust_store import keep_root, keep_trust, trust_folder
 from gateway.uplink import RefusedByCentreError, Uplink
 from gateway.writer import Writer
 
@@ -99,6 +100,7 @@ def enrol(
         abandon_outbox(store, "abandoned: a new key was enrolled")
         adopt(store, identity)
         keep_trust(store, trust)
+        keep_root(store, root)
         store.put("approve", approve.jws)
         store.put(_PENDING, "")
         if before is None or before.origin != trust.origin:
@@ -109,6 +111,9 @@ def enrol(
             set_anchor(store, newest.origin, newest.size, newest.root)
 
     proven = _receipts(answer, statement, approve)
+    root = str(answer.get("trust_root", ""))
+    if before is not None and before.origin != trust.origin:
+        shutil.rmtree(trust_folder(key_file.parent), ignore_errors=True)
     _install_key(key_file)
     writer.call(keep)
     return identity

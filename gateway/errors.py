@@ -5,6 +5,7 @@ GatewayError                  what, which one, what to do; in Chinese and Englis
 ├── RefusedError              the answer is "not so": show it, nothing was changed (exit 1)
 │   ├── ConflictError         an import contradicts what is stored
 │   ├── NoLongerKeptError     it was kept, and is older than the retention
+│   ├── TrustRefusedError     a trust bundle is not taken (`trust_client.py`); says why by a fault's name
 │   ├── IntegrityError        the store and the raw tiles do not agree
 │   │   └── GarbledError      a row or the schema holds what this program never wrote
 │   └── DamagedError          the database file itself is malformed

@@ -43,7 +43,7 @@ from gateway.pulled_store import (
 )
 from gateway.rawtile import write_file
 from gateway.store import Store
-from gateway.trust_store import fetch_trust, keep_trust, known_trust
+from gateway.trust_store import fetch_trust, keep_trust, known_root, known_trust, trust_folder
 from gateway.uplink import RefusedByCentreError, Uplink
 from sync.errors import MessageError
 from sync.messages import NO_LONGER_KEPT, ItemResult, Pull, PulledItem, PullResult, PushResult, TileRefusal, TileWanted
@@ -304,7 +304,8 @@ class Syncing:
         return statement
 
     def _refresh_trust(self) -> None:
-        fresh: Trust = fetch_trust(self._uplink, self._trust)
+        root, now = self._writer.call(known_root), self._signer.clock.now()
+        fresh: Trust = fetch_trust(self._uplink, self._trust, trust_folder(self._contents.parent), root, now)
         self._trust = fresh
         self._writer.call(lambda store: keep_trust(store, fresh))
 

@@ -18,6 +18,7 @@ from webapp import keyfile, store_users
 from webapp.accounts import Account
 from webapp.api import blueprint as gateway_blueprint
 from webapp.api_log import blueprint as log_blueprint
+from webapp.api_trust import blueprint as trust_blueprint
 from webapp.center import Center, Clock, current_center, utc_now
 from webapp.extensions import LANGUAGES, csrf, limiter, login_manager
 from webapp.request_gate import RequestGate, refuse_nul_in_forms
@@ -66,7 +67,7 @@ def create_app(settings: Settings, *, clock: Clock = utc_now, center: Center | N
     login_manager.user_loader(_load_account)
     add_security_headers(app)
 
-    for blueprint in (gateway_blueprint, log_blueprint):
+    for blueprint in (gateway_blueprint, log_blueprint, trust_blueprint):
         app.register_blueprint(blueprint)
         csrf.exempt(blueprint)
     # The pages are a part of their own: without them the centre still serves gateways.

@@ -36,6 +36,7 @@ from webapp import (
     trust_file,
 )
 from webapp.api_answers import answer, answer_json, handle_errors
+from webapp.api_trust import repository_of
 from webapp.center import Center, current_center
 from webapp.extensions import limiter
 from webapp.models import Gateway, LiveSample, LogEntry
@@ -149,7 +150,11 @@ def enrol_finish() -> Response:
     done = enrolment.finish(center, code, statement)
     with center.database.reading() as session:
         trust = trust_file.trust_of(center, session).to_json()
-    return answer_json({"approve": done.approve, "receipts": list(done.receipts), "trust": trust})
+    enrolled: dict[str, Any] = {"approve": done.approve, "receipts": list(done.receipts), "trust": trust}
+    repository = repository_of(center)
+    if repository.is_published:
+        enrolled["trust_root"] = repository.root_file().decode("utf-8")
+    return answer_json(enrolled)
 
 
 # --- statements ------------------------------------------------------------------------------------

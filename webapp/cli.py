@@ -13,6 +13,7 @@ import click
 
 from webapp import accounts, administration, enrolment, export, log_recovery, restored_mark, serve, settings, store_log
 from webapp.commands_backup import backup_, confirm, restore_
+from webapp.commands_trust import trust_bundle
 from webapp.console import config_option as _config
 from webapp.console import database_errors as _database_errors
 from webapp.console import json_option as _json
@@ -28,7 +29,7 @@ def center() -> None:
     """Group of the centre's commands."""
 
 
-for _command in (backup_, restore_, confirm):
+for _command in (backup_, restore_, confirm, trust_bundle):
     center.add_command(_command)
 
 

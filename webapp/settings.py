@@ -109,6 +109,15 @@ class Settings(_Section):
     def registrar_key_file(self) -> Path:
         return self.data_dir / "registrar.key"
 
+    @property
+    def trust_key_file(self) -> Path:
+        """The online key of the trust bundle: registry, snapshot and timestamp."""
+        return self.data_dir / "trust.key"
+
+    @property
+    def trust_dir(self) -> Path:
+        return self.data_dir / "trust"
+
 
 _CHINESE: Mapping[str, str] = {
     "missing": "缺少此项",

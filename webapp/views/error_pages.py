@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from flask_wtf.csrf import CSRFError
 from werkzeug.exceptions import HTTPException
 
-PROGRAMS = ("/api/", "/log/", "/trust.json", "/metrics")
+PROGRAMS = ("/api/", "/log/", "/trust.json", "/trust/", "/metrics")
 """Paths that programs read; they get no HTML."""
 
 
