@@ -73,12 +73,12 @@ _GAS = (
     Kind({"clock_offset_s": 400}, "Q03"),
     Kind({"clock_offset_s": -400}, "Q05"),
     Kind({"no_value": ["flow"]}, "null"),
-    Kind({"rollover": 3}, "Q31 (rollover|error)"),
+    Kind({"rollover": 3}, "Q31 (rollover|reset|error)"),
     _RESET,
 )
 KINDS: Mapping[str, tuple[Kind, ...]] = {
     "em1": (*_WIRE, *_VALUES, *_ORDER, _NAN, _RESET),
-    "em2": (*_WIRE, *_VALUES, *_ORDER, _NAN, _RESET, Kind({"rollover": 20}, "Q31 (rollover|error)", 2.5)),
+    "em2": (*_WIRE, *_VALUES, *_ORDER, _NAN, _RESET, Kind({"rollover": 20}, "Q31 (rollover|reset|error)", 2.5)),
     "em3": (*_WIRE, *_VALUES, *_ORDER, _NAN, _RESET, Kind({"torn": True}, "Q31", 3.0)),
     "belt": (
         *_WIRE,
@@ -194,15 +194,16 @@ class Soak:
         times.append((began, time.time()))
 
     def _wait_for_messages(self) -> None:
-        """Wait until the gateway has taken all that the broker still had for it."""
-        counts: list[int] = []
-
-        def is_still() -> bool:
-            counts.append(self.world.gateway_rows("SELECT count(*) FROM reading WHERE channel LIKE 'GAS%'")[0][0])
-            time.sleep(0.3)
-            return len(counts) > 2 and counts[-1] == counts[-3]
-
-        wait_until(is_still, "the last messages")
+        """Wait until the gateway has taken the last message that the broker acknowledged of each device."""
+        journal = self.journal()
+        for device in ("gas1", "gas2"):
+            sent = {
+                one["mid"]: one["payload"] for one in journal if one["device"] == device and one["what"] == "message"
+            }
+            acknowledged = [one["mid"] for one in journal if one["device"] == device and one["what"] == "acknowledged"]
+            payloads = [sent[mid] for mid in acknowledged if not sent.get(mid, "hex:").startswith("hex:")]
+            last = "SELECT count(*) FROM reading WHERE raw = " + quoted(payloads[-1])
+            wait_until(lambda last=last: self.world.gateway_rows(last)[0][0], f"the last message of {device}")
 
     def _start_devices(self, loggers: int) -> Program:
         ports = {name: free_port() for name in ("em1", "em2", "line", "stack")}
@@ -222,6 +223,11 @@ class Soak:
     def journal(self) -> list[dict[str, Any]]:
         """Return what the devices wrote down."""
         return [json.loads(line) for line in (self.world.folder / "plant.jsonl").read_text("utf-8").splitlines()]
+
+
+def quoted(text: str) -> str:
+    """Write a text as SQL does."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def _sleep_until(moment: float) -> None:

@@ -42,7 +42,9 @@ _FEWEST_LOOKS = 3
 _FROZEN_S = 1.4
 _NAMES_TIME = re.compile("Q0[3-6]")
 """A gap, or a device whose own times are said to be wrong: by them there may be no hole."""
-_LOOKS = frozenset({"answered", "refused", "silent", "disconnected", "message", "frame"})
+_LOOKS = frozenset({"answered", "refused", "silent", "disconnected", "message"})
+_SENDS = frozenset({"silent", "disconnected", "frame"})
+"""A frame is made once and sent again as it is until it is answered."""
 _AFTER_S = 4.0
 """How long after its end a fault may still show: late readings, a broker that was away."""
 _TRIES_S = 8 * TIMEOUT_S
@@ -130,7 +132,7 @@ def facts_of(soak: Soak) -> Facts:
         ended=soak.ended,
         broker_away=soak.broker_away,
         looks={
-            device: [_at(one["at"]) for one in journal if one["device"] == device and one["what"] in _LOOKS]
+            device: [_at(one["at"]) for one in journal if one["device"] == device and one["what"] in _looks(device)]
             for device in CHANNELS
         },
         kinds={_key(one.device, one.kind.dials): (one.kind.seen_by, one.kind.least_s) for one in soak.plan.faults},
@@ -204,14 +206,16 @@ def _channel(facts: Facts, device: str, channel: str, gone: Sequence[tuple[float
         if before is not None and before.flag == "B" and answer.at - before.received < 2 * TIMEOUT_S:
             continue  # the late answer to what had just been given up, and said so
         asked_again = times[at + 1] if at + 1 < len(times) else facts.ended
-        if any(
-            0 < kill - answer.at < _TRIES_S and not _any_between(facts.looks[device], answer.at + 0.001, kill)
-            for kill in facts.kills
-        ):
+        if any(0 < kill - answer.at < _TRIES_S and kill < asked_again for kill in facts.kills):
             continue  # the poll waited for another answer of the device when the gateway was killed
         asked_before = times[at - 1] if at else 0.0
         if asked_again - answer.at < _SOONER * poll_of(device) or answer.at - asked_before < _BURST_S:
             continue  # a device that stood still answers at once what it was asked again and again meanwhile
+        is_cut = any(
+            name == device and "disconnect" in dials and a < answer.at < b for name, dials, a, b in facts.faults
+        )
+        if is_cut and asked_again - answer.at < 2 * TIMEOUT_S:
+            continue  # what a reset connection still carried is gone, and was asked for again at once
         if asked_again - answer.at > _GIVEN_UP_S and (following is None or following.received > asked_again):
             continue  # given up after its time, and asked again: the poll's reading is the next answer
         around = [dict(dials) for name, dials, a, b in facts.faults if name == device and a < answer.at < b + 5]
@@ -448,6 +452,10 @@ def _plain(value: Any) -> str:
 def _any_between(moments: Sequence[float], first: float, last: float) -> bool:
     at = bisect_left(moments, first)
     return at < len(moments) and moments[at] <= last
+
+
+def _looks(device: str) -> frozenset[str]:
+    return _SENDS if device == "cems" else _LOOKS
 
 
 def _at(text: str) -> float:
