@@ -9,7 +9,7 @@ like every late reading. A part is as many channels as one statement can hold.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,14 @@ from gateway.sealer import Sealed, parts_of
 from gateway.segment_notes import count_errors, noted
 from gateway.store import Store
 from gateway.writer import Writer
+
+Halt = Callable[[], bool]
+"""Tells whether to stop after the transaction under way; what has begun is gone on with at the next start."""
+
+
+def go_on_always() -> bool:
+    """Never stop."""
+    return False
 
 
 class HourSummary:
@@ -63,15 +71,17 @@ class HourSummary:
         return {name: hour.baseline for name, hour in self._hours.items() if hour.baseline is not None}
 
 
-def finish_begun(writer: Writer, signer: Signer, raw: RawFolder, most: int) -> Sealed:
+def finish_begun(writer: Writer, signer: Signer, raw: RawFolder, most: int, halt: Halt = go_on_always) -> Sealed:
     """Bring the part that is under way to its segment, in as many transactions as it takes."""
     done = Sealed(0, 0)
-    while (step := writer.call(lambda store: go_on(store, signer, raw, most))) is not None:
+    while not halt() and (step := writer.call(lambda store: go_on(store, signer, raw, most))) is not None:
         done = Sealed(done.segments + step.segments, done.readings + step.readings)
     return done
 
 
-def seal_long_hour(writer: Writer, signer: Signer, raw: RawFolder, judge: Judge, hour: str, most: int) -> Sealed:
+def seal_long_hour(
+    writer: Writer, signer: Signer, raw: RawFolder, judge: Judge, hour: str, most: int, halt: Halt = go_on_always
+) -> Sealed:
     """Seal one hour with at most `most` readings a transaction; nothing else is under way.
 
     Raises:
@@ -94,6 +104,8 @@ def seal_long_hour(writer: Writer, signer: Signer, raw: RawFolder, judge: Judge,
     summary = HourSummary(writer.call(declared_channels), writer.call(baselines), judge)
     at = 0
     while at < upto:
+        if halt():
+            return Sealed(0, 0)
 
         def look(store: Store, at: int = at) -> tuple[int, list[StoredReading]]:
             end = window_end(store, hour, at, upto, most)
@@ -104,7 +116,9 @@ def seal_long_hour(writer: Writer, signer: Signer, raw: RawFolder, judge: Judge,
     entries = writer.call(lambda store: noted(store, judge, hour, summary.entries(), summary.errors))
     done = Sealed(0, 0)
     for part in parts_of(entries):
+        if halt():
+            break
         writer.call(partial(begin_part, signer, hour, upto, part, summary.baselines()))
-        step = finish_begun(writer, signer, raw, most)
+        step = finish_begun(writer, signer, raw, most, halt)
         done = Sealed(done.segments + step.segments, done.readings + step.readings)
     return done

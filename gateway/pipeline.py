@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
@@ -27,7 +28,7 @@ from gateway.errors import GarbledError, MisuseError
 from gateway.hour_quality import count_hours
 from gateway.hours import hour_text
 from gateway.judgement import Judge, Pending
-from gateway.long_hour import finish_begun, seal_long_hour
+from gateway.long_hour import Halt, finish_begun, go_on_always, seal_long_hour
 from gateway.problems import clear_problem, raise_problem
 from gateway.quality_store import add_counts, keep_calibration, keep_mark
 from gateway.rawtile import RawFolder
@@ -160,33 +161,41 @@ class Pipeline:
         if found:
             self._with(found, lambda store: self._record(store, found))
 
-    def seal_due(self, grace: timedelta) -> Sealed:
+    def seal_due(self, grace: timedelta, halt: Halt = go_on_always) -> Sealed:
         """Seal every hour that is over, a few in one transaction; return what was sealed.
 
-        An hour that cannot be sealed becomes a problem for a person and stops no other hour.
+        An hour that cannot be sealed becomes a problem for a person and stops no other hour. Once `halt` says so,
+        the transaction under way is the last one.
         """
         self.store_findings()
         self.writer.call(self.judge.refresh)
         now = self.signer.clock.now()
-        begun = finish_begun(self.writer, self.signer, self.raw, self.readings_at_once)
+        begun = finish_begun(self.writer, self.signer, self.raw, self.readings_at_once, halt)
         hours = self.writer.call(lambda store: due_hours(store, now, grace, self.readings_at_once))
         segments, readings = begun.segments, begun.readings
         for batch in batches(hours, self.readings_at_once):
+            if halt():
+                break
             try:
-                parts = [self._seal(batch)]
+                parts = [self._seal(batch, halt)]
             except (EvidenceError, GarbledError, ArithmeticError):
-                parts = [self._seal_alone(hour) for hour in batch]
+                parts = [self._seal_alone(hour, halt) for hour in batch]
             segments += sum(done.segments for done in parts)
             readings += sum(done.readings for done in parts)
         return Sealed(segments, readings)
 
     async def seal_due_async(self, grace: timedelta) -> Sealed:
-        """Do `seal_due` without holding up the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(None, self.seal_due, grace)
-
-    def _seal_alone(self, hour: OpenHour) -> Sealed:
+        """Do `seal_due` without holding up the event loop; cancelled, it ends after the transaction under way."""
+        halted = threading.Event()
         try:
-            return self._seal([hour])
+            return await asyncio.get_running_loop().run_in_executor(None, self.seal_due, grace, halted.is_set)
+        except asyncio.CancelledError:
+            halted.set()
+            raise
+
+    def _seal_alone(self, hour: OpenHour, halt: Halt) -> Sealed:
+        try:
+            return self._seal([hour], halt)
         except (EvidenceError, GarbledError, ArithmeticError) as error:
             now, said = time_text(self.signer.clock.now()), str(error) or type(error).__name__
             zh = f"{hour.start} 这一小时无法封存：{said}；其读数已保存，其他小时照常封存"
@@ -194,7 +203,7 @@ class Pipeline:
             self.writer.call(lambda store: raise_problem(store, f"seal:{hour.start}", zh, en, now))
             return Sealed(0, 0)
 
-    def _seal(self, batch: list[OpenHour]) -> Sealed:
+    def _seal(self, batch: list[OpenHour], halt: Halt) -> Sealed:
         hours = [hour.start for hour in batch]
 
         def seal(store: Store) -> Sealed:
@@ -209,8 +218,9 @@ class Pipeline:
 
         if batch[0].is_long:
             most = self.readings_at_once
-            done = seal_long_hour(self.writer, self.signer, self.raw, self.judge, hours[0], most)
-            self.writer.call(lambda store: clear_problem(store, f"seal:{hours[0]}"))
+            done = seal_long_hour(self.writer, self.signer, self.raw, self.judge, hours[0], most, halt)
+            if not halt():
+                self.writer.call(lambda store: clear_problem(store, f"seal:{hours[0]}"))
         else:
             done = self.writer.call(seal)
         log.info("sealed hours=%d from=%s readings=%d segments=%d", len(hours), hours[0], done.readings, done.segments)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -239,6 +242,38 @@ def test_no_transaction_of_a_long_hour_takes_more_readings_than_it_may(
     seal(plant)
     assert len(taken) > 20
     assert max(taken) == AT_ONCE
+
+
+@pytest.mark.parametrize("asked", range(1, 60, 7))
+async def test_gateway_that_is_told_to_stop_leaves_a_long_hour_after_the_transaction_under_way(
+    whole: tuple[list[tuple[Any, ...]], list[bytes]], make_plant: Callable[..., Plant], asked: int
+) -> None:
+    plant = make_plant(SITE)
+    fill(plant)
+    plant.pipeline.readings_at_once = AT_ONCE
+    calls, real = 0, plant.writer.call
+    sealing: asyncio.Task[Any] = asyncio.create_task(asyncio.sleep(0))
+    loop = asyncio.get_running_loop()
+
+    def call(function: Callable[[Store], Any]) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == asked:
+            done = threading.Event()
+            loop.call_soon_threadsafe(lambda: (sealing.cancel(), loop.call_soon(done.set)))
+            assert done.wait(5)
+        return real(function)
+
+    plant.writer.call = call  # type: ignore[method-assign, assignment]
+    sealing = asyncio.create_task(plant.pipeline.seal_due_async(timedelta(0)))
+    with suppress(asyncio.CancelledError):
+        await sealing
+    await loop.shutdown_default_executor()
+    assert calls <= asked + 12  # derived channels and minutes are short jobs of their own
+    plant.writer.call = real  # type: ignore[method-assign]
+    seal(plant)
+    assert (said(plant), lines(plant)) == whole
+    assert_sound(plant)
 
 
 def test_long_hour_that_cannot_be_signed_begins_nothing_and_stops_no_other(make_plant: Callable[..., Plant]) -> None:
