@@ -240,7 +240,7 @@ def _check_chain(store: Store, report: CheckReport) -> None:
             _check_link(row, name, before.get(row["epoch"], (0, "")), report)
         before[row["epoch"]] = (row["seq"], row["sid"])
     for row in store.rows("SELECT sid FROM statement WHERE sid NOT IN (SELECT sid FROM outbox)"):
-        sid = shown(row["sid"][:12])
+        sid = shown(row["sid"])[:12]
         report.faults.append(say(f"声明 {sid} 从未进入待传队列", f"statement {sid} was never queued"))
 
 
