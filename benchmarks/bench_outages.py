@@ -9,6 +9,7 @@ run is `--kills 100 --outage 60`. Ends with 1 if anything was lost, twice or bro
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import signal
 import sqlite3
@@ -33,6 +34,7 @@ TARGET_S = 2.0
 THINGSBOARD_S = 15
 LONGEST_LIFE_S = 6.0
 SETTLE_S = 2.0
+STILL_S = 20.0
 LOOK_S = 0.01
 KILLED = "killed"
 NAMES = {
@@ -83,6 +85,10 @@ class Eyes:
 
         return ask
 
+    def messages(self) -> int:
+        """Count the messages stored."""
+        return self._at_gateway("SELECT count(*) FROM reading WHERE channel = 'GAS.TOTAL'")
+
     def _at_gateway(self, sql: str) -> int:
         return int(self._gateway.execute(sql).fetchone()[0] or 0)
 
@@ -104,6 +110,8 @@ class Run:
     phases: list[Phase] = field(default_factory=list)
     returns: list[tuple[str, dict[str, float]]] = field(default_factory=list)
     restarts: list[dict[str, float]] = field(default_factory=list)
+    loads: list[float] = field(default_factory=list)
+    """How many processes wanted to run, at each deed."""
 
     def begin(self) -> None:
         self.world.gateway.start()
@@ -118,6 +126,7 @@ class Run:
             until = time.monotonic() + self.random.uniform(0.0, LONGEST_LIFE_S)
             time.sleep(max(0.0, until - time.monotonic()))
             gateway.require()
+            self.loads.append(os.getloadavg()[0])
             at = time.time()
             gateway.end(signal.SIGKILL)
             self.kills.append(Kill(at, time.time()))
@@ -133,6 +142,7 @@ class Run:
         """Let a peer be away for a while; time what comes when it is back."""
         peer = self.world.peers[name]
         time.sleep(SETTLE_S)
+        self.loads.append(os.getloadavg()[0])
         start = time.time()
         self.phases.append(Phase(f"{'frozen' if frozen else 'gone'} {name}", start, start + seconds))
         (peer.freeze if frozen else peer.stop)()
@@ -151,21 +161,25 @@ class Run:
         """End in order and compare both sides."""
         time.sleep(SETTLE_S)
         self.world.publisher.end()
-        while "mqtt" in self._still(1.0):
-            pass
+        acknowledged = self.world.publisher.acknowledged()
+        self._take_rest(len(acknowledged))
         ended = time.time()
         code = self.world.gateway.end(signal.SIGTERM)
         self.world.call("gateway", "sync", "-c", "gateway.toml")
-        harms = audit(self.world, self.world.publisher.acknowledged(), self.kills, self.phases, ended)
+        harms = audit(self.world, acknowledged, self.kills, self.phases, ended)
         if code:
             harms.said.append(f"the gateway ended with {code}")
         harms.said += [line for line in self.world.gateway.said() if "Traceback" in line]
         return harms
 
-    def _still(self, seconds: float) -> set[str]:
-        ask = self.eyes.since_now()
-        time.sleep(seconds)
-        return ask()
+    def _take_rest(self, messages: int) -> None:
+        """Wait until so many messages are stored, or none has come for long: the broker still has some."""
+        seen, since = 0, time.monotonic()
+        while seen < messages and time.monotonic() - since < STILL_S:
+            now = self.eyes.messages()
+            if now > seen:
+                seen, since = now, time.monotonic()
+            time.sleep(LOOK_S)
 
     def _await(self, ask: Callable[[], set[str]], wanted: set[str], patience_s: float) -> dict[str, float]:
         """Wait for all of these; return after how many seconds each came."""
@@ -180,9 +194,13 @@ class Run:
 
 
 def show(run: Run, harms: Harms, seconds: float) -> None:
-    polled = FIFTY * harms.answers
+    polled, load, cores = FIFTY * harms.answers, statistics.median(run.loads), os.cpu_count() or 1
     print(f"\nOutages: {DEVICES * FIFTY:,} values/s polled, {MESSAGES_PER_S} MQTT messages/s at QoS 1")
     print(f"  {polled:,} values were answered, {harms.messages:,} messages acknowledged by the broker")
+    if load > 2 * cores:
+        print(
+            f"  THE MACHINE WAS BUSY (load {load:.0f} on {cores} cores): what follows says more of it than of the gateway"
+        )
     for name in dict.fromkeys(one.name for one in run.phases):
         what = f"{len(run.kills)} times by SIGKILL" if name == KILLED else f"{seconds:.0f} s"
         print(f"  {name + ', ' + what:<32} lost {harms.lost[name]}, twice {harms.doubled[name]}   (target: 0 / 0)")
