@@ -194,13 +194,11 @@ class Run:
 
 
 def show(run: Run, harms: Harms, seconds: float) -> None:
-    polled, load, cores = FIFTY * harms.answers, statistics.median(run.loads), os.cpu_count() or 1
+    polled, load, cores = FIFTY * harms.answers, statistics.median(run.loads or [0.0]), os.cpu_count() or 1
     print(f"\nOutages: {DEVICES * FIFTY:,} values/s polled, {MESSAGES_PER_S} MQTT messages/s at QoS 1")
     print(f"  {polled:,} values were answered, {harms.messages:,} messages acknowledged by the broker")
     if load > 2 * cores:
-        print(
-            f"  THE MACHINE WAS BUSY (load {load:.0f} on {cores} cores): what follows says more of it than of the gateway"
-        )
+        print(f"  THE MACHINE WAS BUSY, load {load:.0f} on {cores} cores: times say more of it than of the gateway")
     for name in dict.fromkeys(one.name for one in run.phases):
         what = f"{len(run.kills)} times by SIGKILL" if name == KILLED else f"{seconds:.0f} s"
         print(f"  {name + ', ' + what:<32} lost {harms.lost[name]}, twice {harms.doubled[name]}   (target: 0 / 0)")

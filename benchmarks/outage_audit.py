@@ -91,10 +91,10 @@ def _polled(world: World, harms: Harms, kills: Sequence[Kill], phases: Sequence[
         stored.update((number, str(raw).replace(" ", "").upper()) for (raw,) in listed)
     known = set()
     for answer in _answers(world):
+        known.add((answer.device, answer.words))
         if answer.at > ended:
             continue
         harms.answers += 1
-        known.add((answer.device, answer.words))
         times = stored[answer.device, answer.words]
         if times > 1:
             _doubled(harms, phases, answer.at, f"d{answer.device}: {answer.words} is stored {times} times")
