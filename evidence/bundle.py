@@ -37,6 +37,7 @@ FOLDERS: Mapping[str, Folder] = {
     "proofs": Folder("[0-9a-f]{64}", ".tlog-proof", 65_535),
     "content": Folder("[0-9a-f]{64}", ""),
     "readings": Folder("[1-9][0-9]{0,8}-(?:0|[1-9][0-9]{0,15})", ".json", 65_535),
+    "tiles": Folder("[0-9a-f]{64}-(?:0|[1-9][0-9]{0,13})", ".json", 1024**2),
     "sm2": Folder("[0-9a-f]{64}", ".sm2", 65_535),
 }
 _NAMES = re.compile(
@@ -104,7 +105,7 @@ def facts_of(files: Mapping[str, bytes], key: str) -> Facts:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files of a bundle by kind; keys are sid, sha256 or ``epoch-index``.
+    """The files of a bundle by kind; keys are sid, sha256, ``epoch-index`` or ``segment-tile``.
 
     A bundle that was opened holds :class:`PackedFiles`, one that is being made plain dictionaries.
     """
@@ -113,6 +114,7 @@ class Bundle:
     proofs: Mapping[str, bytes] = field(default_factory=dict)
     content: Mapping[str, bytes] = field(default_factory=dict)
     readings: Mapping[str, bytes] = field(default_factory=dict)
+    tiles: Mapping[str, bytes] = field(default_factory=dict)
     sm2: Mapping[str, bytes] = field(default_factory=dict)
     index: bytes | None = None
 

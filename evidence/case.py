@@ -5,15 +5,14 @@ and says of each thing it looked at whether it passed, under a name of `check_wo
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from evidence.bundle import Bundle
 from evidence.check_words import CHECK_WORDS
-from evidence.errors import EvidenceError
+from evidence.errors import BundleError, EvidenceError
 from evidence.registry import PlantEntry
 from evidence.trust import Trust
 from evidence.verdict import CheckCount, Findings, Report
@@ -63,21 +62,16 @@ class Case:
     """The statements that passed C1, once they were checked; those without a receipt have no index."""
     roots: dict[int, bytes] = field(default_factory=dict)
     """The log's root at each size that a good receipt stands on."""
+    shown: dict[tuple[str, int], dict[int, bytes]] = field(default_factory=dict)
+    """By gateway and epoch, the leaf hashes of the readings that were disclosed one by one."""
 
-    @contextmanager
-    def examining(self, name: str, sid: str | None = None, things: int = 1) -> Iterator[None]:
+    def examining(self, name: str, sid: str | None = None, things: int = 1) -> "Examining":
         """Look at something under a check: an `EvidenceError` raised inside is a finding.
 
         What is looked at has passed unless a finding worse than a warning was made; of several ``things``, each
         finding is against one.
         """
-        before = len(self.findings)
-        try:
-            yield
-        except EvidenceError as error:
-            self.findings.catch(error, sid)
-        failed = min(things, len(self.findings) - before)
-        self.tally.add(name, passed=things - failed, failed=failed)
+        return Examining(self, name, sid, things)
 
     def of_kind(self, *kinds: str) -> list[Signed]:
         """Return the good statements of some kinds."""
@@ -89,6 +83,25 @@ class Case:
         return Report(
             self.findings.all(), dict(self.counts), trust.issued, trust.size, dict(self.subject), self.tally.all()
         )
+
+
+class Examining:
+    """Between entering and leaving, something is looked at; see :meth:`Case.examining`."""
+
+    def __init__(self, case: Case, name: str, sid: str | None, things: int) -> None:
+        self._case, self._name, self._sid, self._things = case, name, sid, things
+        self._before = len(case.findings)
+
+    def __enter__(self) -> None:
+        self._before = len(self._case.findings)
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> bool:
+        is_finding = isinstance(error, EvidenceError) and not isinstance(error, BundleError)
+        if isinstance(error, EvidenceError) and is_finding:
+            self._case.findings.catch(error, self._sid)
+        failed = min(self._things, len(self._case.findings) - self._before)
+        self._case.tally.add(self._name, passed=self._things - failed, failed=failed)
+        return is_finding
 
 
 @dataclass

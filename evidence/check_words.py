@@ -30,6 +30,7 @@ CHECK_WORDS: Mapping[str, tuple[str, str]] = {
     "content": ("文件内容与摘要相符", "files have the bytes they are named by"),
     "reading": ("公开读数与根哈希相符", "disclosed readings lead to the signed root"),
     "tile": ("原始数据块与根哈希相符", "raw tiles lead to the signed root"),
+    "tree": ("各时段的读数树逐段延续", "trees of readings grow from segment to segment"),
     "recount": ("由读数重算的时段", "segments recomputed from their readings"),
     "sm2": ("国密签名", "SM2 signatures"),
     "body": ("由声明重算的月度数据", "body recomputed from the statements"),

@@ -7,6 +7,7 @@ reason say why. Judging values is ``judge.py``; sums over hours are ``segment.py
 import hashlib
 import hmac
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,12 @@ from evidence.encoding import b64u, decimal_text, parse_decimal, parse_time, str
 from evidence.errors import Code, EvidenceError
 
 LEAF_TAG = "r1"
+_PLAIN = re.compile(
+    r'\["r1",(0|[1-9][0-9]{0,14}),"([0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)",'
+    r'"([ !#-\[\]-~]*)","((?:-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?)?)","([ !#-\[\]-~]*)","([NFMSDCTB])"\]\Z',
+    re.ASCII,
+)
+"""A stored line in printable ASCII without anything to escape."""
 SALT_BYTES = 16
 TILE_SALT_BYTES = 32
 
@@ -151,16 +158,36 @@ def parse_leaf(line: bytes) -> Leaf:
     return leaf
 
 
-def parse_leaf_members(line: bytes) -> Leaf:
-    """Read a stored line, which is a leaf line without its salt.
+def parse_leaf_members(line: str) -> Leaf:
+    """Read a stored line, which is a leaf line without its salt, accepting only its one spelling.
 
     Raises:
         EvidenceError: ``LEAF_MISMATCH``.
     """
-    return _parse_members(line, 7)[0]
+    leaf = _plain_leaf(line)
+    if leaf is None:
+        leaf = _parse_members(line, 7)[0]
+        if _text_of(leaf) != line:
+            raise EvidenceError(Code.LEAF_MISMATCH, f"leaf {leaf.index} is not in its one spelling")
+    return leaf
 
 
-def _parse_members(line: bytes, count: int) -> tuple[Leaf, str]:
+def _plain_leaf(line: str) -> Leaf | None:
+    """Read a line of the form that nearly all have, which is the only spelling of what it says; else None."""
+    match = _PLAIN.match(line)
+    if match is None:
+        return None
+    index, time, channel, value, unit, flag = match.groups()
+    number = Decimal(value) if value else None
+    if not number and value.startswith("-"):
+        return None
+    try:
+        return Leaf(int(index), datetime.fromisoformat(time), channel, number, unit, FLAG_NAMED[flag])
+    except ValueError:
+        return None
+
+
+def _parse_members(line: bytes | str, count: int) -> tuple[Leaf, str]:
     try:
         members = strict_json(line)
         if not isinstance(members, list) or len(members) != count or members[0] != LEAF_TAG:

@@ -179,33 +179,57 @@ def entry_hour(entry: Mapping[str, Any], span: Sequence[str], zone: tzinfo) -> s
     return str(hour) if hour is not None else time_text(hour_of(datetime.fromisoformat(span[0]), zone))
 
 
-def entry_agrees(entry: Mapping[str, Any], leaves: Sequence[Leaf], channel: Channel) -> bool:
-    """Tell whether an entry says what its own leaves say: counts, and sums or use.
+class EntryRecount:
+    """What the leaves of one entry say, while they come in, in leaf order; to be compared with the entry.
 
-    ``leaves`` are all leaves of the entry, in leaf order. What a total was counted from (`first`) is taken from the
-    entry, whose predecessor ends with it; how long ago that was is not known here, so that the first difference may be
-    any that the totaliser's rule has a name for.
+    What a total was counted from (`first`) is taken from the entry, whose predecessor ends with it; how long ago that
+    was is not known here, so that the first difference may be any that the totaliser's rule has a name for.
     """
-    said = ChannelHour(channel, None)
-    said.add(leaves)
-    own = said.entry()
-    if any(entry.get(name) != own.get(name) for name in ("n", "valid", "minutes")):
-        return False
-    stated = {name: entry[name] for name in (*_SUMS, *_USE) if name in entry}
-    if channel.kind is not ChannelKind.TOTAL:
-        return stated == said.figures()
-    valid = [leaf for leaf in leaves if leaf.is_valid]
-    values = [leaf.value for leaf in valid if leaf.value is not None]
-    if "first" not in stated or not valid:
-        # Readings that came late, after a newer one, are counted but book nothing.
-        return not stated
-    start = values[0]
-    later = ChannelHour(channel, Baseline(start, valid[0].time))
-    later.add(valid[1:])
-    rest = parse_decimal(later.figures().get("use", "0"))
-    with localcontext(EXACT):
-        uses = {rest + step for step in _first_steps(parse_decimal(stated["first"]), start, channel)}
-    return parse_decimal(stated["last"]) == values[-1] and parse_decimal(stated["use"]) in uses
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._said = ChannelHour(channel, None)
+        self._later: ChannelHour | None = None
+        self._start = self._end = Decimal(0)
+
+    def add(self, leaves: Sequence[Leaf]) -> None:
+        """Take in the next leaves of the entry."""
+        self._said.add(leaves)
+        if self._channel.kind is not ChannelKind.TOTAL:
+            return
+        for leaf in leaves:
+            if leaf.value is None or not leaf.is_valid:
+                continue
+            if self._later is None:
+                self._start = leaf.value
+                self._later = ChannelHour(self._channel, Baseline(leaf.value, leaf.time))
+            else:
+                self._later.add([leaf])
+            self._end = leaf.value
+
+    def agrees(self, entry: Mapping[str, Any]) -> bool:
+        """Tell whether an entry says what its leaves say: counts, and sums or use."""
+        own = self._said.entry()
+        if any(entry.get(name) != own.get(name) for name in ("n", "valid", "minutes")):
+            return False
+        stated = {name: entry[name] for name in (*_SUMS, *_USE) if name in entry}
+        if self._channel.kind is not ChannelKind.TOTAL:
+            return stated == self._said.figures()
+        if "first" not in stated or self._later is None:
+            # Readings that came late, after a newer one, are counted but book nothing.
+            return not stated
+        rest = parse_decimal(self._later.figures().get("use", "0"))
+        with localcontext(EXACT):
+            steps = _first_steps(parse_decimal(stated["first"]), self._start, self._channel)
+            uses = {rest + step for step in steps}
+        return parse_decimal(stated["last"]) == self._end and parse_decimal(stated["use"]) in uses
+
+
+def entry_agrees(entry: Mapping[str, Any], leaves: Sequence[Leaf], channel: Channel) -> bool:
+    """Tell whether an entry says what its own leaves say; ``leaves`` are all of them, in leaf order."""
+    counted = EntryRecount(channel)
+    counted.add(leaves)
+    return counted.agrees(entry)
 
 
 def _first_steps(old: Decimal, new: Decimal, channel: Channel) -> set[Decimal]:

@@ -75,8 +75,39 @@ def tile_path(mth: RangeHash, number: int, size: int) -> list[bytes]:
     return inclusion_path(tile_range, number, -(-size // TILE_WIDTH))
 
 
+@dataclass(frozen=True)
+class ProvenTile:
+    """A raw tile that leads to a signed root: its leaves and their hashes, and where it stands in the tree."""
+
+    number: int
+    size: int
+    root: bytes
+    leaves: tuple[Leaf, ...]
+    hashes: tuple[bytes, ...]
+    path: tuple[bytes, ...]
+
+    @property
+    def first(self) -> int:
+        """Index of its first leaf."""
+        return self.number * TILE_WIDTH
+
+    @property
+    def end(self) -> int:
+        """Index after its last leaf."""
+        return self.first + len(self.leaves)
+
+
 def verify_tile(proof: TileProof, expected_root: bytes) -> list[Leaf]:
     """Check a raw tile against a signed root and return its leaves.
+
+    Raises:
+        EvidenceError: ``LEAF_MISMATCH``, ``INDEX_MISMATCH`` or ``INCLUSION_FAIL``.
+    """
+    return list(prove_tile(proof, expected_root).leaves)
+
+
+def prove_tile(proof: TileProof, expected_root: bytes) -> ProvenTile:
+    """Check a raw tile against a signed root.
 
     Raises:
         EvidenceError: ``LEAF_MISMATCH``, ``INDEX_MISMATCH`` or ``INCLUSION_FAIL``.
@@ -88,14 +119,15 @@ def verify_tile(proof: TileProof, expected_root: bytes) -> list[Leaf]:
     if len(proof.salt) != TILE_SALT_BYTES:
         raise EvidenceError(Code.LEAF_MISMATCH, f"a tile salt has {TILE_SALT_BYTES} bytes")
     leaves, hashes = [], []
-    for offset, line in enumerate(proof.lines):
-        leaf = parse_leaf_members(line.encode("utf-8"))
-        if leaf.index != first + offset:
-            raise EvidenceError(Code.INDEX_MISMATCH, f"leaf {leaf.index} stands at {first + offset}")
+    for index, line in enumerate(proof.lines, first):
+        leaf = parse_leaf_members(line)
+        if leaf.index != index:
+            raise EvidenceError(Code.INDEX_MISMATCH, f"leaf {leaf.index} stands at {index}")
         leaves.append(leaf)
-        hashes.append(leaf_hash(salted_line(line, leaf.index, proof.salt)))
-    verify_inclusion(root(hashes), proof.number, -(-proof.size // TILE_WIDTH), proof.path, expected_root)
-    return leaves
+        hashes.append(leaf_hash(salted_line(line, index, proof.salt)))
+    own_root = root(hashes)
+    verify_inclusion(own_root, proof.number, -(-proof.size // TILE_WIDTH), proof.path, expected_root)
+    return ProvenTile(proof.number, proof.size, own_root, tuple(leaves), tuple(hashes), proof.path)
 
 
 def reading_path(hashes_in_tile: Sequence[bytes], offset: int, tile: Sequence[bytes]) -> list[bytes]:

@@ -1,7 +1,7 @@
 """Verification of a bundle against a trust file: offline, in a fixed order, every finding named.
 
-Order: container and index, each statement (C1) with its receipt, each month (C2), contents, disclosed readings,
-age of the trust file. No network, no file, no clock: the moment is an argument.
+Order: container and index, each statement (C1) with its receipt, each month (C2), contents, disclosed readings and raw
+tiles, age of the trust file. No network, no file, no clock: the moment is an argument.
 """
 
 from collections.abc import Callable
@@ -16,6 +16,7 @@ from evidence.verify_contents import check_content_files
 from evidence.verify_months import check_months
 from evidence.verify_readings import check_readings
 from evidence.verify_statements import check_places, check_statements
+from evidence.verify_tiles import check_tiles
 
 STALE_TRUST_TOLERANCE = timedelta(days=30)
 """How long after its expiry a trust file still gives answers, with a warning."""
@@ -54,6 +55,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_months,
     check_content_files,
     check_readings,
+    check_tiles,
     check_second_signatures,
     check_age,
 )

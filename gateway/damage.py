@@ -222,7 +222,7 @@ def _add_tiles(store: Store, raw: RawFolder) -> None:
             continue
         try:
             tile = raw.read(epoch, number)
-            leaves = [parse_leaf_members(line.encode("utf-8")) for line in tile.lines]
+            leaves = [parse_leaf_members(line) for line in tile.lines]
         except (IntegrityError, EvidenceError):
             continue
         rows = [

@@ -73,7 +73,7 @@ def _is_there(store: Store, arrival: Arrival) -> bool:
 def _bring_back(store: Store, tile: RawTile, hour: str, start: int, end: int) -> None:
     rows = []
     for line, raw in zip(tile.lines, tile.raw, strict=True):
-        leaf = parse_leaf_members(line.encode("utf-8"))
+        leaf = parse_leaf_members(line)
         if start <= leaf.index < end:
             value = None if leaf.value is None else decimal_text(leaf.value)
             said = (leaf.channel, time_text(leaf.time), hour, value, leaf.unit, leaf.flag.value)
