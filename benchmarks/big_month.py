@@ -6,7 +6,6 @@ verification tests (`tests/evidence/evidence_world.py`); only the tree is kept i
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
@@ -16,14 +15,14 @@ from pathlib import Path
 __all__ = ["NOW", "BigWorld", "write_month"]
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "evidence"))
 
-from evidence_world import NOW, ORIGIN, START, World
+from evidence_world import NOW, ORIGIN, START, World, stored_line
 
 from evidence.bundle import BundleWriter
 from evidence.channel import Channel, ChannelKind
 from evidence.encoding import jcs, sha256_hex, time_text
 from evidence.merkle import RightEdge, inclusion_path, leaf_hash, node_hash, root, split_point
 from evidence.note import sign_checkpoint
-from evidence.reading import Flag, Leaf, leaf_members, salted_line
+from evidence.reading import Flag, Leaf, salted_line
 from evidence.receipt import Receipt
 from evidence.segment import ChannelHour
 from evidence.statement import Statement
@@ -74,7 +73,7 @@ class BigWorld(World):
         at = START + timedelta(seconds=hour * HOUR_S + second)
         value = Decimal(300_000 + (self.count * 7919) % 99_991) / 10
         leaf = Leaf(self.count, at, CHANNEL.id, value, CHANNEL.unit, Flag.NORMAL)
-        line = json.dumps(leaf_members(leaf), ensure_ascii=False, separators=(",", ":"))
+        line = stored_line(leaf)
         hashed = leaf_hash(salted_line(line, self.count, self.salt(self.count // TILE_WIDTH)))
         self.edge.append(hashed)
         self.open_lines.append(line)

@@ -5,27 +5,24 @@ Receipts are against the newest checkpoint, so all of them lead to one root. The
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import io
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy.orm import Session
 
-from evidence.bundle import Bundle, write_bundle
-from evidence.disclosure import Disclosure
+from evidence.bundle import MAX_FILES, Bundle, BundleWriter
 from evidence.encoding import strict_json
-from evidence.errors import EvidenceError
-from evidence.merkle import leaf_hash
-from evidence.reading import leaf_line
 from evidence.statement import parse_envelope
-from evidence.tile_proof import reading_path, verify_tile
+from evidence.tile_file import TileFile
 from evidence.tiles import TILE_WIDTH
 from evidence.trust import Trust
 from webapp import month_files, month_statements, store_contents, store_log, store_readings, tile_wants, trust_file
 from webapp.center import Center
-from webapp.models import LogEntry, TileAnswer
 
-MAX_DISCLOSED = 5000
-"""Readings shown in one bundle; a bundle holds at most 20,000 files."""
+TILES_AT_ONCE = 64
+"""Raw tiles that are fetched from the database together: a month may have ten thousand."""
 
 
 def trust(center: Center) -> Trust:
@@ -45,16 +42,19 @@ def month_bundle(center: Center, plant: str, period: str) -> bytes | None:
         rows = month_statements.bundle_entries(session, plant, period, row, cover)
         receipts = center.log.fresh_receipts(session, [entry.idx for entry in rows])
         payloads = {entry.sid: parse_envelope(entry.jws).payload for entry in rows}
-        return write_bundle(
-            Bundle(
-                statements={entry.sid: entry.jws.encode("ascii") for entry in rows},
-                proofs={
-                    entry.sid: receipt.to_text().encode("utf-8") for entry, receipt in zip(rows, receipts, strict=True)
-                },
-                content=_contents(session, plant, list(payloads.values())),
-                readings=_readings(session, rows, payloads, cover),
-            )
-        )
+        statements = {entry.sid: entry.jws.encode("ascii") for entry in rows}
+        proofs = {entry.sid: receipt.to_text().encode("utf-8") for entry, receipt in zip(rows, receipts, strict=True)}
+        files = Bundle(statements, proofs, _contents(session, plant, list(payloads.values()))).files()
+        out = io.BytesIO()
+        writer = BundleWriter(out)
+        for name, data in files.items():
+            writer.add(name, data)
+        segments = {sid for sid, payload in payloads.items() if payload["kind"] == "segment"}
+        room = MAX_FILES - 1 - len(files)
+        for tile in itertools.islice(_tiles(session, segments, cover), room):
+            writer.add(f"tiles/{tile.name}.json", tile.to_bytes())
+        writer.close()
+        return out.getvalue()
 
 
 def _draft_cover(session: Session, plant: str, subjects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -74,43 +74,12 @@ def _contents(session: Session, plant: str, payloads: Sequence[Mapping[str, Any]
     return {sha256: data for sha256, data in found.items() if data is not None}
 
 
-def _readings(
-    session: Session,
-    rows: Iterable[LogEntry],
-    payloads: Mapping[str, Mapping[str, Any]],
-    cover: Iterable[Mapping[str, Any]],
-) -> dict[str, bytes]:
-    """Disclose the readings of every proven tile, as far as their segment is in the bundle."""
-    segments = {row.sid for row in rows if row.kind == "segment"}
-    disclosed: dict[str, bytes] = {}
+def _tiles(session: Session, segments: Collection[str], cover: Iterable[Mapping[str, Any]]) -> Iterator[TileFile]:
+    """Give every raw tile of the month that was fetched, as far as the segment that proves it is in the bundle."""
     for part in cover:
         first, last = part["start"] // TILE_WIDTH, max(part["end"] - 1, 0) // TILE_WIDTH
-        for answer in store_readings.answers_of(session, part["gw"], part["epoch"], first, last):
-            if answer.segment_sid in segments:
-                for one in _disclosures(answer, payloads[answer.segment_sid]):
-                    if len(disclosed) < MAX_DISCLOSED:
-                        disclosed.setdefault(one.name, one.to_bytes())
-    return disclosed
-
-
-def _disclosures(answer: TileAnswer, segment: Mapping[str, Any]) -> list[Disclosure]:
-    proof = tile_wants.proof_of(answer)
-    try:
-        leaves = verify_tile(proof, bytes.fromhex(segment["tree"]["root"]))
-    except EvidenceError:
-        return []
-    lines = [leaf_line(leaf, proof.salt) for leaf in leaves]
-    hashes = [leaf_hash(line) for line in lines]
-    return [
-        Disclosure(
-            answer.gw,
-            answer.epoch,
-            answer.segment_sid,
-            line.decode("utf-8"),
-            leaf.index,
-            proof.size,
-            tuple(reading_path(hashes, leaf.index % TILE_WIDTH, proof.path)),
-        )
-        for leaf, line in zip(leaves, lines, strict=True)
-        if segment["tree"]["start"] <= leaf.index < segment["tree"]["end"]
-    ]
+        for start in range(first, last + 1, TILES_AT_ONCE):
+            end = min(start + TILES_AT_ONCE - 1, last)
+            for answer in store_readings.answers_of(session, part["gw"], part["epoch"], start, end):
+                if answer.segment_sid in segments:
+                    yield TileFile(answer.segment_sid, tile_wants.proof_of(answer))

@@ -4,6 +4,7 @@
 """
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -18,11 +19,14 @@ from evidence.encoding import jcs, sha256_hex, time_text
 from evidence.keys import ED25519, ES256, SigningKey
 from evidence.merkle import inclusion_proof, leaf_hash, root
 from evidence.note import NoteKey, sign_checkpoint
-from evidence.reading import Flag, Leaf, leaf_line
+from evidence.reading import Flag, Leaf, leaf_line, leaf_members
 from evidence.receipt import Receipt
 from evidence.registry import KeyEntry, PlantEntry, Registry
 from evidence.segment import Baseline, summarise
 from evidence.statement import Statement, sign
+from evidence.tile_file import TileFile
+from evidence.tile_proof import TileProof, tile_path
+from evidence.tiles import TILE_WIDTH
 from evidence.trust import Trust
 
 NOW = datetime(2026, 4, 5, tzinfo=UTC)
@@ -204,7 +208,16 @@ class World:
         path = tuple(inclusion_proof(self.hashes()[:end], index))
         return Disclosure("GW-1", 1, segment.sid, self.line(self.leaves[index]).decode(), index, end, path)
 
-    def pack(self, *, readings: tuple[int, ...] = (0, 5)) -> Bundle:
+    def tile(self, number: int, segment: Statement | None = None) -> TileFile:
+        """The raw tile, proven against the first segment that holds it whole, or else the last."""
+        whole = [one for one in self.segments if one.payload["tree"]["end"] >= (number + 1) * TILE_WIDTH]
+        chosen = segment or (whole or self.segments[-1:])[0]
+        size, hashes = chosen.payload["tree"]["end"], self.hashes()
+        path = tile_path(lambda start, end: root(hashes[start:end]), number, size)
+        lines = [stored_line(leaf) for leaf in self.leaves[number * TILE_WIDTH : min((number + 1) * TILE_WIDTH, size)]]
+        return TileFile(chosen.sid, TileProof(number, size, self.salt(number), tuple(lines), tuple(path)))
+
+    def pack(self, *, readings: tuple[int, ...] = (0, 5), tiles: tuple[TileFile, ...] = ()) -> Bundle:
         hashes = [leaf_hash(jws.encode()) for jws in self.log]
         checkpoint = sign_checkpoint(ORIGIN, len(hashes), root(hashes), self.log_key)
         statements, proofs = {}, {}
@@ -213,7 +226,12 @@ class World:
             statements[sid] = jws.encode()
             proofs[sid] = Receipt(index, tuple(inclusion_proof(hashes, index)), checkpoint).to_text().encode()
         shown = {self.disclosure(index).name: self.disclosure(index).to_bytes() for index in readings}
-        return indexed(Bundle(statements, proofs, dict(self.content), shown))
+        raw = {tile.name: tile.to_bytes() for tile in tiles}
+        return indexed(Bundle(statements, proofs, dict(self.content), shown, raw))
+
+
+def stored_line(leaf: Leaf) -> str:
+    return json.dumps(leaf_members(leaf), ensure_ascii=False, separators=(",", ":"))
 
 
 def indexed(bundle: Bundle) -> Bundle:

@@ -358,7 +358,7 @@ def test_enrolments_are_counted_and_nonces_work_once(chain: Chain) -> None:
     assert stolen.code == "KEY_UNKNOWN"
 
 
-def test_proven_tiles_become_disclosures_in_the_bundle(chain: Chain) -> None:
+def test_proven_tiles_travel_in_the_bundle(chain: Chain) -> None:
     with chain.center.database.writing() as session:
         tile_wants.ask(session, "P-0001", GW, 1, 0, "city", chain.center.now())
     with chain.center.database.writing() as session:
@@ -369,10 +369,12 @@ def test_proven_tiles_become_disclosures_in_the_bundle(chain: Chain) -> None:
     data = export.month_bundle(chain.center, "P-0001", PERIOD)
     assert data is not None
     bundle = read_bundle(io.BytesIO(data))
-    # The tile was proven against the last segment; its four readings are in the bundle.
-    assert sorted(bundle.readings) == [f"1-{index}" for index in range(16, 20)]
+    (tile,) = bundle.tiles
+    assert tile.endswith("-0")
     report = verify_bundle(bundle, export.trust(chain.center), chain.center.now()).to_json()
     assert {finding["code"] for finding in report["findings"]} == {"NOT_APPROVED"}
+    # The tile was proven against the last segment; all five hours are in it.
+    assert (report["counts"]["tiles"], report["counts"]["readings"], report["counts"]["hours"]) == (1, 20, 5)
 
 
 @pytest.mark.parametrize(
