@@ -17,7 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from measure import peak_mib
+from measure import own_peak_mib
 
 from evidence.bundle import read_bundle
 from evidence.encoding import strict_json
@@ -33,13 +33,13 @@ def verify(path: Path, trust_path: Path) -> dict[str, Any]:
     """Verify as `cunzheng verify` does; the readings count as checked only if the verdict says so."""
     from big_month import NOW
 
-    before = peak_mib()
+    before = own_peak_mib()
     wall, cpu = time.perf_counter(), time.process_time()
     with path.open("rb") as source:
         report = verify_bundle(read_bundle(source), Trust.from_json(strict_json(trust_path.read_bytes())), NOW)
     took = {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}
     checks = {check.name: (check.passed, check.failed) for check in report.checks}
-    return {**took, "before_mib": before, "peak_mib": peak_mib(), "verdict": report.verdict.value, "checks": checks}
+    return {**took, "before_mib": before, "peak_mib": own_peak_mib(), "verdict": report.verdict.value, "checks": checks}
 
 
 def unpack_and_hash(path: Path) -> dict[str, Any]:

@@ -53,3 +53,9 @@ def show(title: str, ours: Rate, peer: Rate, target: str) -> None:
 def peak_mib() -> float:
     """Return the peak memory of this process."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def own_peak_mib() -> float:
+    """Return the peak memory of this process since its program began; `peak_mib` has that of its parent in it."""
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024

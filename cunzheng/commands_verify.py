@@ -18,16 +18,13 @@ from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import say
 from cunzheng.progress import working
 from cunzheng.trust_choice import choose_trust
+from cunzheng.verify_report import person_lines
 from evidence.bundle import read_bundle
-from evidence.code_words import CODE_WORDS
-from evidence.encoding import time_text
 from evidence.errors import BundleError
 from evidence.trust import Trust
 from evidence.verdict import Finding, Report, Verdict
 
 TRUST_VARIABLE = "CUNZHENG_TRUST"
-_SHOWN = 20
-"""Findings printed to a person; `--json` has all."""
 _EXIT = {
     Verdict.VALID: ExitCode.DONE,
     Verdict.VALID_WITH_WARNINGS: ExitCode.DONE,
@@ -38,8 +35,10 @@ _EXIT = {
 
 @click.command(
     help=say(
-        "离线核验证据包（.evb）。\n\n退出码：0 有效，1 无效，2 无法判定，3 用法错误。",
-        "Check a bundle (.evb) offline.\n\nExit codes: 0 valid, 1 invalid, 2 indeterminate, 3 misuse.",
+        "离线核验证据包（.evb）：先给结论，再列各项检查及通过数，最后说明未通过之处。\n\n"
+        "退出码：0 有效，1 无效，2 无法判定，3 用法错误。",
+        "Check a bundle (.evb) offline: the answer, each check with how many things passed it, what did not pass."
+        "\n\nExit codes: 0 valid, 1 invalid, 2 indeterminate, 3 misuse.",
     )
 )
 @click.argument("file", type=click.Path(path_type=Path))
@@ -84,43 +83,3 @@ def _check(file: Path, trust: Trust, now: datetime) -> Report:
             f"cannot read the bundle {file}: {os.strerror(error.errno or 0)}; check the path.",
             exit_code=ExitCode.MISUSE,
         ) from error
-
-
-def person_lines(report: Report, origin: str) -> list[str]:
-    """Write the report for a person: the answer, then what it rests on, then what did not pass."""
-    subject = report.subject
-    about = say(
-        f"企业 {subject.get('plant', '?')} {subject.get('period', '?')} 第 {subject.get('rev', '?')} 版",
-        f"plant {subject.get('plant', '?')}, month {subject.get('period', '?')}, revision {subject.get('rev', '?')}",
-    )
-    answer = {
-        Verdict.VALID: say(
-            "有效：证据完整，签名与回执全部通过", "evidence complete, every signature and receipt checks"
-        ),
-        Verdict.VALID_WITH_WARNINGS: say("有效，但有提示", "it holds, with warnings below"),
-        Verdict.INDETERMINATE: say("无法判定：缺少所需的内容", "something needed is missing or too old"),
-        Verdict.INVALID: say("无效：至少一项检查不通过", "at least one check failed"),
-    }[report.verdict]
-    lines = [f"{report.verdict}  {answer}" + (f" ({about})" if subject else "")]
-    names = {
-        "statements": say("声明", "statements"),
-        "receipts": say("回执", "receipts"),
-        "months": say("月度存证", "months"),
-        "contents": say("附件", "contents"),
-        "readings": say("公开读数", "disclosed readings"),
-        "hours": say("由读数重算的时段", "segments recomputed from readings"),
-    }
-    counted = "  ".join(f"{names.get(name, name)} {count}" for name, count in report.counts.items())
-    if counted:
-        lines.append(say("已核对：", "checked: ") + counted)
-    lines.append(
-        say("信任依据：日志 ", "trust as of: log size ") + f"{report.trust_size}, {time_text(report.trust_issued)}"
-    )
-    lines.append(origin)
-    for finding in report.findings[:_SHOWN]:
-        sid = f" [{finding.sid[:12]}]" if finding.sid else ""
-        lines.append(f"  {finding.grade}  {finding.code}: {say(*CODE_WORDS[finding.code])}  ({finding.detail}){sid}")
-    if len(report.findings) > _SHOWN:
-        rest = len(report.findings) - _SHOWN
-        lines.append(say(f"  ……另有 {rest} 项，见 --json", f"  … and {rest} more, see --json"))
-    return lines
