@@ -16,6 +16,8 @@ CHECK_WORDS: Mapping[str, tuple[str, str]] = {
     "validity": ("入日志时密钥有效", "key valid when logged"),
     "time": ("锚点与时间", "anchors and times"),
     "place": ("每个日志位置只有一条声明", "one statement at each place of the log"),
+    "number": ("每个序号只有一条声明", "one statement for each number of a gateway"),
+    "clock": ("网关时钟只向前走", "clocks of gateways run forward"),
     "revision": ("月度版本依次替代", "revisions of a month in one line"),
     "chain": ("网关声明链与读数范围", "chain of the gateway and ranges of readings"),
     "declaration": ("两人申报", "declarations by two people"),

@@ -12,6 +12,7 @@ from evidence.case import Case
 from evidence.errors import BundleError, Code
 from evidence.trust import Trust
 from evidence.verdict import Report, Verdict
+from evidence.verify_chains import check_clocks, check_numbers
 from evidence.verify_contents import check_content_files
 from evidence.verify_months import check_months
 from evidence.verify_readings import check_readings
@@ -52,6 +53,8 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_index,
     check_statements,
     check_places,
+    check_numbers,
+    check_clocks,
     check_months,
     check_content_files,
     check_readings,

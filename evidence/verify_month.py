@@ -119,7 +119,9 @@ def _check_link(before: Signed, after: Signed, findings: Findings) -> None:
         findings.add(Code.CLOCK_STEP_UNDECLARED, "the monotonic clock ran backwards within one boot", after.sid)
     anchors = (old["anchor"], new["anchor"])
     if anchors[0] is not None and (anchors[1] is None or anchors[1]["size"] < anchors[0]["size"]):
-        findings.add(Code.ANCHOR_STALE, "the anchor fell behind that of the statement before", after.sid)
+        # Who signs the next statement knows at least the log that the one before knew: no delay explains this.
+        words = "the anchor fell behind that of the statement before"
+        findings.add(Code.ANCHOR_STALE, words, after.sid, Verdict.INVALID)
 
 
 def check_cover(
@@ -312,6 +314,9 @@ def check_reviews(
     nation = standing.get("nation")
     if nation is not None and nation.payload["decision"] in ("return", "reject"):
         findings.add(Code.NOT_APPROVED, f"{nation.payload['decision']!r} at nation level", nation.sid)
+    if nation is not None and nation.signer.owner_id in people:
+        words = f"one person at {people[nation.signer.owner_id]} and nation"
+        findings.add(Code.SEPARATION_OF_DUTY, words, nation.sid)
     return {level: standing[level].payload["decision"] for level in REVIEW_LEVELS if level in standing}
 
 

@@ -4,7 +4,7 @@ What each check asks for stands in `verify_month.py`, which the gateway and the 
 a bundle and counted.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from evidence.blocking import check_reason
 from evidence.case import Case, MonthCase
@@ -14,6 +14,7 @@ from evidence.errors import Code
 from evidence.verdict import Verdict
 from evidence.verify_month import (
     BODY,
+    Signed,
     check_chain,
     check_contents,
     check_cover,
@@ -35,6 +36,7 @@ def check_months(case: Case) -> None:
         here = [month for month in months if (month.statement.plant, month.payload["period"]) == (plant, period)]
         with case.examining("revision", things=len(here)):
             month = newest_revision(here, case.findings)
+            _check_line(case, here, months)
         assert month is not None  # the group has at least one member
         entry = case.trust.registry.plant(month.statement.plant)
         one = MonthCase(month, entry, [signed for signed in case.signed if signed.statement.plant == entry.id])
@@ -45,6 +47,27 @@ def check_months(case: Case) -> None:
     if not months:
         words = "no month statement of good standing in the bundle"
         case.findings.add(Code.CHAIN_INCOMPLETE, words, None, Verdict.INDETERMINATE)
+
+
+def _check_line(case: Case, here: Sequence[Signed], months: Sequence[Signed]) -> None:
+    """What a revision supersedes is the revision before it, and what it names as the month before is one."""
+    by_rev = {month.payload["rev"]: month.sid for month in here}
+    by_sid = {month.sid: month for month in months}
+    for month in here:
+        payload = month.payload
+        before = by_rev.get(payload["rev"] - 1)
+        if payload["supersedes"] is not None and payload["supersedes"] not in by_rev.values():
+            if before is None:
+                words = "the revision that it supersedes is not here"
+                case.findings.add(Code.CHAIN_INCOMPLETE, words, month.sid, Verdict.INDETERMINATE)
+            else:
+                case.findings.add(Code.SUPERSEDE_FORK, "it supersedes another revision than the one here", month.sid)
+        previous = by_sid.get(payload["prev_month"] or "")
+        if previous is not None and (
+            previous.statement.plant != month.statement.plant or previous.payload["period"] >= payload["period"]
+        ):
+            words = "what it names as the month before is no earlier month of the plant"
+            case.findings.add(Code.CHAIN_INCOMPLETE, words, month.sid)
 
 
 def check_gateway_chains(case: Case, one: MonthCase) -> None:
