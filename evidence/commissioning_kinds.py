@@ -69,8 +69,14 @@ class DisplayData(Closed):
 class NeighbourData(Closed):
     """What the register before or after held, for whoever doubts the address later."""
 
-    offset: Literal[-1, 1]
+    offset: Annotated[int, Field(ge=-1, le=1)]
     words: Words
+
+    @model_validator(mode="after")
+    def _is_a_neighbour(self) -> "NeighbourData":
+        if not self.offset:
+            raise ValueError("a neighbour is one before or one after")
+        return self
 
 
 class CommissionedData(Closed):

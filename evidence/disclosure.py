@@ -51,10 +51,11 @@ class Disclosure:
         """
         value = canonical_json(data)
         try:
-            if set(value) != {"v", "gw", "epoch", "segment", "line", "index", "size", "path"} or value["v"] != 1:
+            members = {"v", "gw", "epoch", "segment", "line", "index", "size", "path"}
+            if set(value) != members or value["v"] != 1 or not isinstance(value["path"], list):
                 raise EvidenceError(Code.LEAF_MISMATCH, "not the members of a disclosure")
             path = tuple(unb64(text) for text in value["path"])
-            numbers = [value[name] for name in ("epoch", "index", "size")]
+            numbers = [value[name] for name in ("v", "epoch", "index", "size")]
             texts = [value[name] for name in ("gw", "segment", "line")]
         except (KeyError, TypeError, AttributeError) as error:
             raise EvidenceError(Code.LEAF_MISMATCH, f"not a disclosure: {error!r}") from error

@@ -29,6 +29,8 @@ from evidence.members import (
     Sid,
     Text,
     Time,
+    Version,
+    Yes,
     matching,
 )
 from evidence.record_kinds import CalibrationData, IdentityData, MarkData
@@ -68,7 +70,7 @@ class Clock(Closed):
 
 
 class _Statement(Closed):
-    v: Literal[1]
+    v: Version
     kind: str
     plant: PlantId
     t: Time
@@ -110,7 +112,7 @@ class ChannelEntry(Closed):
     first: Number | None = None
     last: Number | None = None
     use: Number | None = None
-    gap: Literal[True] | None = None
+    gap: Yes | None = None
     minutes: Letters | None = None
     code: Id | None = None
     found: Annotated[dict[RuleId, Positive], Field(min_length=1)] | None = None
@@ -223,15 +225,16 @@ class Event(_Device):
 
     @model_validator(mode="after")
     def _records_are_complete(self) -> "Event":
-        models: dict[object, tuple[str, type[Closed]]] = {
+        models: dict[str, tuple[str, type[Closed]]] = {
             "mark": ("maintenance", MarkData),
             "calibration": ("calibration", CalibrationData),
             "identity": ("maintenance", IdentityData),
         }
-        record = models.get(self.data.get("record"))
+        said = self.data.get("record")
+        record = models.get(said) if isinstance(said, str) else None
         if record is not None:
             if self.type != record[0]:
-                raise ValueError(f"a {self.data['record']} is the data of a {record[0]} event")
+                raise ValueError(f"a {said} is the data of a {record[0]} event")
             record[1].model_validate(self.data)
         return self
 

@@ -45,6 +45,12 @@ def _day(text: str) -> str:
     return _year(text)
 
 
+def _yes(said: bool) -> bool:
+    if not said:
+        raise ValueError("true, or left out")
+    return said
+
+
 def _decimal(text: str) -> str:
     parse_decimal(text)
     return text
@@ -61,6 +67,9 @@ Time = Annotated[str, AfterValidator(_time)]
 Number = Annotated[str, Field(max_length=64), AfterValidator(_decimal)]
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
+Version = Annotated[int, Field(ge=1, le=1)]
+"""1, and not `true`: a literal 1 would take both."""
+Yes = Annotated[bool, AfterValidator(_yes)]
 Text = Annotated[str, Field(max_length=2000)]
 Short = Annotated[str, Field(max_length=200)]
 

@@ -52,6 +52,7 @@ class World:
     prev: str | None = None
     sealed: int = 0
     baselines: dict[str, Baseline] = field(default_factory=dict)
+    anchor: dict[str, Any] | None = None
     segments: list[Statement] = field(default_factory=list)
     edit_body: Callable[[dict[str, Any]], None] = lambda body: None
     edit_entries: Callable[[list[dict[str, Any]]], None] = lambda entries: None
@@ -97,7 +98,7 @@ class World:
     def device(self, kind: str, *, boot: str = "b1", **members: Any) -> Statement:
         self.seq += 1
         clock = {"boot": boot, "mono": self.seq * 1000, "off_ms": 3, "src": "ntp"}
-        chain = {"gw": "GW-1", "epoch": 1, "seq": self.seq, "prev": self.prev, "clk": clock, "anchor": None}
+        chain = {"gw": "GW-1", "epoch": 1, "seq": self.seq, "prev": self.prev, "clk": clock, "anchor": self.anchor}
         statement = self.say("gateway", kind, **{**chain, **members})
         self.prev = statement.sid
         return statement
