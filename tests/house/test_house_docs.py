@@ -145,3 +145,20 @@ def test_decision_records_are_numbered_without_gaps() -> None:
     assert [int(path.name[:4]) for path in records] == list(range(len(records)))
     for path in records:
         assert path.read_text(encoding="utf-8").startswith(f"# {path.name[:4]}: ")
+
+
+def test_threat_model_names_only_tests_that_exist() -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")))
+    sources = (path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    defined = {
+        name for source in sources for name in re.findall(r"^ *(?:async )?def (test_\w+)\(", source, re.MULTILINE)
+    }
+    assert len(named) > 60
+    assert named - defined == set()
+
+
+def test_every_crime_of_the_threat_model_has_a_test() -> None:
+    text = (ROOT / "docs" / "threat-model.md").read_text(encoding="utf-8")
+    rows = [row for row in re.findall(r"^\| .* \|$", text, re.MULTILINE) if "---" not in row and "| tests |" not in row]
+    assert len(rows) > 40
+    assert [row for row in rows if "`test_" not in row.split("|")[3]] == []
