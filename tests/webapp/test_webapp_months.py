@@ -15,8 +15,10 @@ from views_world import Person
 from accounting.errors import AccountingError
 from accounting.recompute import recompute
 from evidence.bundle import read_bundle
-from evidence.encoding import sha256_hex, strict_json, time_text
+from evidence.encoding import b64u, sha256_hex, strict_json, time_text
 from evidence.errors import EvidenceError
+from evidence.keys import ES256
+from evidence.statement import parse
 from evidence.verify import verify_bundle
 from sync import ItemResult, PushItem, Status
 from webapp import (
@@ -38,6 +40,7 @@ from webapp.models import Draft, MonthState, User
 from webapp.submission import submit, submit_for
 
 PERIOD = "2026-03"
+P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 PEOPLE = {
     "tech": ("technician", ["P-0001"], ""),
     "tech2": ("technician", ["P-0001"], ""),
@@ -440,3 +443,22 @@ def test_a_plant_without_a_gateway_submits_by_its_second_declaration(
     data = export.month_bundle(chain.center, "P-0001", PERIOD)
     assert data is not None
     assert set(read_bundle(io.BytesIO(data)).statements) >= {first, second, city}
+
+
+def test_es256_twin_is_answered_with_the_receipt_of_what_was_logged(chain: Chain) -> None:
+    """Everybody can turn (r, s) into (r, n-s); the statement stays one."""
+    first = chain.ledger("scrap", "1")
+    assert first.status is Status.LOGGED
+    with chain.center.database.reading() as session:
+        row, account = store_log.by_sid(session, first.sid), store_users.find(session, "tech")
+    assert row is not None
+    assert account is not None
+    signed = parse(row.jws)
+    assert signed.alg == ES256
+    s = P256_ORDER - int.from_bytes(signed.signature[32:], "big")
+    twin = f"{row.jws.rpartition('.')[0]}.{b64u(signed.signature[:32] + s.to_bytes(32, 'big'))}"
+    assert twin != row.jws
+    again = submit_for(chain.center, account, twin)
+    assert (again.status, again.sid, again.receipt) == (Status.LOGGED, first.sid, first.receipt)
+    with chain.center.database.reading() as session:
+        assert store_log.by_sid(session, first.sid).jws == row.jws
