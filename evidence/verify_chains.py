@@ -31,7 +31,7 @@ def check_numbers(case: Case) -> None:
             with case.examining("number", one.sid):
                 if taken.setdefault(seq, one.sid) != one.sid:
                     case.findings.add(Code.FORK, f"two statements {seq} of {gw} epoch {epoch}", one.sid)
-        logged = [one for one in chain if one.index is not None]
+        logged = [one for one in chain if one.index is not None and len(taken) == len(chain)]
         for before, after in itertools.pairwise(logged):
             if (after.index or 0) < (before.index or 0) and after.payload["seq"] > before.payload["seq"]:
                 words = f"statement {after.payload['seq']} was logged before {before.payload['seq']}"
@@ -40,8 +40,13 @@ def check_numbers(case: Case) -> None:
 
 
 def check_clocks(case: Case) -> None:
-    """No boot comes back after another, and no wall clock falls unless a `clock-step` event says so."""
+    """No boot comes back after another, and no wall clock falls unless a `clock-step` event says so.
+
+    A chain that forks has no one order to judge by.
+    """
     for chain in _chains(case).values():
+        if len({one.payload["seq"] for one in chain}) < len(chain):
+            continue
         steps = [int(one.payload["seq"]) for one in chain if _is_step(one)]
         ended: set[str] = set()
         for before, after in itertools.pairwise(chain):
