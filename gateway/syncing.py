@@ -220,6 +220,8 @@ class Syncing:
             )
         elif outcome.acknowledged:
             clear_problem(store, _REFUSED)
+        for sid in outcome.waiting:
+            chain.mark(store, sid, "held", "logged; its receipt waits for cosignatures")
         for answer in result.results:
             if answer.missing is not None:
                 chain.mark(store, answer.sid, "held", f"waits for {answer.missing[:12]}")

@@ -25,6 +25,8 @@ class Status(StrEnum):
     """What became of a pushed statement."""
 
     LOGGED = "logged"
+    WAITING = "waiting"
+    """In the log, but its checkpoint waits for cosignatures: there is no receipt yet."""
     HELD = "held"
     REFUSED = "refused"
 

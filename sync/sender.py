@@ -105,6 +105,8 @@ class Outcome:
 
     acknowledged: tuple[Acknowledged, ...]
     refused: tuple[ItemResult, ...] = ()
+    waiting: tuple[str, ...] = ()
+    """In the log, but without a receipt yet: they stay in the queue and are asked for again."""
     unproven: tuple[str, ...] = ()
     """Logged, says the centre, but the receipt does not verify: they stay in the queue."""
     wanted: tuple[str, ...] = ()
@@ -146,7 +148,7 @@ class Sender:
     ) -> tuple[Sender, Outcome]:
         """Read an answer; `is_proof` verifies a receipt for a statement, offline."""
         results = {item.sid: item for item in result.results}
-        acknowledged, refused, unproven, wanted = [], [], [], []
+        acknowledged, refused, waiting, unproven, wanted = [], [], [], [], []
         for item in batch:
             answer = results.get(item.sid)
             if answer is None:
@@ -156,11 +158,15 @@ class Sender:
                     acknowledged.append(Acknowledged(item.sid, answer.receipt))
                 else:
                     unproven.append(item.sid)
+            elif answer.status is Status.WAITING:
+                waiting.append(item.sid)
             elif answer.status is Status.REFUSED:
                 refused.append(answer)
             elif answer.missing is not None and answer.missing not in results:
                 wanted.append(answer.missing)
-        outcome = Outcome(tuple(acknowledged), tuple(refused), tuple(unproven), tuple(dict.fromkeys(wanted)))
+        outcome = Outcome(
+            tuple(acknowledged), tuple(refused), tuple(waiting), tuple(unproven), tuple(dict.fromkeys(wanted))
+        )
         return self._after(outcome, len(batch), now), outcome
 
     def failed(self, now: datetime, *, retry_after: timedelta | None = None, jitter: float = 0.0) -> Sender:

@@ -180,11 +180,14 @@ def pull() -> Response:
     center = current_center()
     after = _number("after", -1)
     with center.database.reading() as session:
-        size = store_log.size_of(session)
+        # What waits for cosignatures is given when it has a receipt.
+        size = center.log.shown_size(session)
         rows = [row for row in _pulled_rows(session, after) if row.idx < size]
         receipts = center.log.receipts(session, [row.idx for row in rows])
         items = tuple(
-            PulledItem(row.idx, row.jws, receipt.to_text()) for row, receipt in zip(rows, receipts, strict=True)
+            PulledItem(row.idx, row.jws, receipt.to_text())
+            for row, receipt in zip(rows, receipts, strict=True)
+            if receipt is not None
         )
         digests = {subject["sha256"] for row in rows for subject in parse_envelope(row.jws).payload.get("subjects", ())}
         if after < 0:

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 
 from evidence.errors import EvidenceError
 from sync import MessageError
-from webapp.errors import LogRefusedError
+from webapp.errors import LogRefusedError, ReceiptAwaitedError
 from webapp.request_signatures import RequestRefusedError
 
 logger = logging.getLogger(__name__)
@@ -69,6 +69,10 @@ def handle_errors(blueprint: Blueprint) -> None:
     def _storage(error: OSError) -> Response:
         logger.error("storage failed error=%s", error.strerror, exc_info=error)
         return refusal(503, "STORAGE", "the centre could not write; try again")
+
+    @blueprint.errorhandler(ReceiptAwaitedError)
+    def _awaited(error: ReceiptAwaitedError) -> Response:
+        return refusal(503, "RECEIPT_AWAITED", error.en)
 
     @blueprint.errorhandler(LogRefusedError)
     def _log(error: LogRefusedError) -> Response:

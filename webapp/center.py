@@ -15,7 +15,10 @@ from functools import cached_property
 from flask import current_app
 
 from evidence.keys import SigningKey
-from webapp import keyfile, schema
+from evidence.note import ED25519_NOTE, NoteKey
+from evidence.policy import Policy
+from webapp import keyfile, policy_file, schema
+from webapp.cosigning import Cosigning
 from webapp.database import Database
 from webapp.log import Log
 from webapp.settings import Settings
@@ -58,7 +61,23 @@ class Center:
     @cached_property
     def log(self) -> Log:
         """The append-only log of this centre."""
-        return Log(self.database, self.settings.log_dir, self.settings.log.origin, self.log_key, self.clock)
+        chosen = self.settings.log
+        log = Log(self.database, self.settings.log_dir, chosen.origin, self.log_key, self.clock, self.policy)
+        if self.policy.witnesses:
+            log.cosigning = Cosigning(
+                log,
+                self.database,
+                self.policy,
+                self.clock,
+                timeout_s=chosen.witness_timeout_s,
+                retry_s=chosen.witness_retry_s,
+            )
+        return log
+
+    @cached_property
+    def policy(self) -> Policy:
+        """Which witnesses are asked, and what a receipt needs of them."""
+        return policy_file.load(self.settings, NoteKey(self.settings.log.origin, ED25519_NOTE, self.log_key.public.raw))
 
     def now(self) -> datetime:
         """The centre's time."""

@@ -22,7 +22,7 @@ from webapp import keyring, store_keys, store_log, store_plants, store_users
 from webapp.accounts import PLANT_ROLES, Account
 from webapp.admission import Admission
 from webapp.center import Center
-from webapp.errors import CenterError
+from webapp.errors import CenterError, ReceiptAwaitedError
 from webapp.keyring import Owner
 from webapp.log import Turn
 from webapp.models import Gateway, Invite, Plant
@@ -97,6 +97,7 @@ def finish(center: Center, code: str, jws: str) -> Enrolled:
 
     Raises:
         EvidenceError: the code or the statement is not good; nothing was changed.
+        ReceiptAwaitedError: it was taken, but the receipts wait for cosignatures.
     """
 
     def decide(turn: Turn) -> tuple[Statement, Statement]:
@@ -136,6 +137,7 @@ def _good_invite(center: Center, session: Session, code: str) -> Invite:
 
 
 def _enrolled(center: Center, enrolment: Statement) -> Enrolled:
+    center.log.settle_newest()
     with center.database.reading() as session:
         row = store_keys.find_row(session, enrolment.kid)
         if row is None or row.from_index is None:
@@ -146,7 +148,12 @@ def _enrolled(center: Center, enrolment: Statement) -> Enrolled:
         )
         if mine is None:
             raise EvidenceError(Code.NOT_LOGGED, "the enrolment is not in the log")
-        receipts = center.log.receipts(session, [mine.idx, row.from_index])
+        receipts = [one for one in center.log.receipts(session, [mine.idx, row.from_index]) if one is not None]
+        if len(receipts) < 2:
+            raise ReceiptAwaitedError(
+                "登记已写入日志，回执尚待见证联署；请稍后用同一登记码重试",
+                "the enrolment is logged; its receipt waits for the witnesses: ask again with the same code",
+            )
         return Enrolled(approval[0].jws, tuple(receipt.to_text() for receipt in receipts))
 
 

@@ -2,6 +2,7 @@
 
     CenterError            shown to the administrator: text in both languages and an exit code; stop
     ├── LogRefusedError    the log must not go on (restored backup, damaged tiles); stop, exit 1
+    ├── ReceiptAwaitedError  logged, but too few witnesses have cosigned; ask again
     └── NotReadyError      the schema or the keys are not there; run `center init`, exit 1
 
 A statement that is refused is no exception here: admission answers a value (`admission.Refused`).
@@ -22,6 +23,10 @@ class CenterError(Exception):
 
 class LogRefusedError(CenterError):
     """The log on disk and in the database does not continue what was signed before; nothing may be signed."""
+
+
+class ReceiptAwaitedError(CenterError):
+    """What was asked for is in the log, and its receipt waits for cosignatures; asking again will give it."""
 
 
 class NotReadyError(CenterError):

@@ -43,7 +43,11 @@ def month_bundle(center: Center, plant: str, period: str) -> bytes | None:
         receipts = center.log.fresh_receipts(session, [entry.idx for entry in rows])
         payloads = {entry.sid: parse_envelope(entry.jws).payload for entry in rows}
         statements = {entry.sid: entry.jws.encode("ascii") for entry in rows}
-        proofs = {entry.sid: receipt.to_text().encode("utf-8") for entry, receipt in zip(rows, receipts, strict=True)}
+        proofs = {
+            entry.sid: receipt.to_text().encode("utf-8")
+            for entry, receipt in zip(rows, receipts, strict=True)
+            if receipt is not None
+        }
         files = Bundle(statements, proofs, _contents(session, plant, list(payloads.values()))).files()
         out = io.BytesIO()
         writer = BundleWriter(out)

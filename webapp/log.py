@@ -4,9 +4,10 @@ Order of one turn, which makes a crash at any point harmless:
 
     lock the head row → decide and insert entries → write tiles (durably) → read them back, recompute the
     root, check that it continues the last signed one → sign → keep the checkpoint → commit
-    → publish the checkpoint file → answer
+    → have witnesses cosign it, where the policy wants that → publish the checkpoint file → answer
 
-Nothing is answered before its checkpoint is committed and published. What was signed may never shrink: a database or a
+Nothing is shown before its checkpoint is committed and satisfies the policy: an entry that waits for cosignatures is
+logged, its receipt comes later. What was signed may never shrink: a database or a
 tile folder that is older than the published checkpoint is refused (`recover`), never repaired forward.
 """
 
@@ -27,12 +28,15 @@ from evidence.errors import EvidenceError
 from evidence.keys import SigningKey
 from evidence.merkle import leaf_hash, verify_consistency
 from evidence.note import ED25519_NOTE, Checkpoint, NoteKey, sign_checkpoint, verify_checkpoint
+from evidence.policy import NO_WITNESSES, Policy
 from evidence.receipt import Receipt
-from evidence.tiles import TILE_WIDTH, Tile, TileTree, entries_tile, tile_hash, tiles_between
+from evidence.tiles import TILE_WIDTH, Tile, TileReader, TileTree, entries_tile, tile_hash, tiles_between
 from webapp import store_log
+from webapp.cosigning import Cosigning
 from webapp.database import Database
 from webapp.errors import LogRefusedError
-from webapp.models import LogEntry
+from webapp.models import CheckpointRow, CosignedCheckpoint, LogEntry
+from webapp.policy_file import digest
 from webapp.restored_mark import require_confirmed
 from webapp.tile_files import ENTRIES, TileFiles, write_durably
 
@@ -65,11 +69,23 @@ class Turn:
 
 
 class Log:
-    """The log of one centre, over its database and its tile folder."""
+    """The log of one centre, over its database and its tile folder.
+
+    `cosigning` asks witnesses; without it a policy is judged by what was cosigned before.
+    """
 
     def __init__(
-        self, database: Database, folder: Path, origin: str, key: SigningKey, clock: Callable[[], datetime]
+        self,
+        database: Database,
+        folder: Path,
+        origin: str,
+        key: SigningKey,
+        clock: Callable[[], datetime],
+        policy: Policy = NO_WITNESSES,
     ) -> None:
+        self.policy = policy
+        self.cosigning: Cosigning | None = None
+        self._policy_digest = digest(policy)
         self._database = database
         self._key = key
         self._clock = clock
@@ -84,9 +100,11 @@ class Log:
         """Run `decide` alone against the log; what it appends is signed and committed with it.
 
         Raises:
-            LogRefusedError: the tiles do not continue the last signed checkpoint, or a restore was not confirmed;
-                nothing was kept.
+            LogRefusedError: the tiles do not continue the last signed checkpoint, a restore was not confirmed, or a
+                witness knows more than this log; nothing was kept.
         """
+        if self.cosigning is not None:
+            self.cosigning.require_agreement()
         with self._database.writing() as session:
             start = store_log.take_turn(session)
             turn = Turn(session, self._clock(), start)
@@ -100,11 +118,25 @@ class Log:
                 raise self._stopped(error) from error
             text = self._sign(session, start, turn)
             store_log.set_size(session, turn.size)
-        self.publish(text)
+        if self.policy.needs_witnesses:
+            self._note_signed(text)
+            self.settle(turn.size)
+        else:
+            self.publish(text)
         for tile in written:
             self.tiles.drop_narrower(tile)
         logger.info("log extended old=%d new=%d", start, turn.size)
         return answer
+
+    def settle(self, size: int) -> None:
+        """Have the first `size` entries cosigned, where the policy wants that; may fail, then their receipts wait."""
+        if size and self.cosigning is not None and self.policy.needs_witnesses:
+            self.cosigning.settle(size)
+
+    def settle_newest(self) -> None:
+        """Have all entries cosigned, as `settle` does."""
+        if self.cosigning is not None and self.policy.needs_witnesses:
+            self.cosigning.ask_again()
 
     def _write_tiles(self, start: int, entries: list[LogEntry]) -> list[Tile]:
         size = start + len(entries)
@@ -164,17 +196,35 @@ class Log:
     # --- publishing and proving --------------------------------------------------------------------
 
     @property
+    def read_tile(self) -> TileReader:
+        """Reads the tiles of hashes."""
+        return self.tiles.read
+
+    @property
     def checkpoint_file(self) -> Path:
         """The published checkpoint."""
         return self.folder / "checkpoint"
 
+    @property
+    def signed_file(self) -> Path:
+        """The newest signed checkpoint, where it is not published at once: it waits for cosignatures."""
+        return self.folder / "signed"
+
     def publish(self, text: str) -> None:
-        """Write the checkpoint file unless a newer one is there."""
+        """Write the checkpoint file, unless a newer one is there, or the same with as many signatures."""
         size = int(text.split("\n", 2)[1])
         with self._file_lock():
             published = self.published()
-            if published is None or published.size < size:
+            is_newer = published is None or published.size < size
+            if is_newer or (published is not None and published.size == size and len(published.note) < len(text)):
                 write_durably(self.checkpoint_file, text.encode())
+
+    def _note_signed(self, text: str) -> None:
+        size = int(text.split("\n", 2)[1])
+        with self._file_lock():
+            known = self._read(self.signed_file)
+            if known is None or known.size < size:
+                write_durably(self.signed_file, text.encode())
 
     def published(self) -> Checkpoint | None:
         """Read and verify the published checkpoint.
@@ -182,31 +232,58 @@ class Log:
         Raises:
             LogRefusedError: it is not this log's, or is damaged.
         """
+        return self._read(self.checkpoint_file)
+
+    def promised(self) -> list[Checkpoint]:
+        """Read what was published, and what was signed to be: the log may not fall behind either; raises as that."""
+        return [one for file in (self.checkpoint_file, self.signed_file) if (one := self._read(file)) is not None]
+
+    def _read(self, file: Path) -> Checkpoint | None:
         try:
-            note = self.checkpoint_file.read_text(encoding="utf-8")
+            note = file.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
         try:
             return verify_checkpoint(note, self.vkey)
         except EvidenceError as error:
             raise LogRefusedError(
-                f"检查点文件 {self.checkpoint_file} 不属于本日志或已损坏（{error}）",
-                f"checkpoint file {self.checkpoint_file} is damaged or of another log ({error})",
+                f"检查点文件 {file} 不属于本日志或已损坏（{error}）",
+                f"checkpoint file {file} is damaged or of another log ({error})",
             ) from error
 
-    def receipt(self, session: Session, index: int) -> Receipt:
-        """Prove an entry against the first checkpoint that covers it: the same receipt every time."""
+    def newest_shown(self, session: Session) -> CheckpointRow | CosignedCheckpoint | None:
+        """Get the newest checkpoint that satisfies the policy."""
+        if self.policy.needs_witnesses:
+            return store_log.last_cosigned(session, self._policy_digest)
+        return store_log.last_checkpoint(session)
+
+    def shown_size(self, session: Session) -> int:
+        """Tell how many entries have a receipt."""
+        newest = self.newest_shown(session)
+        return 0 if newest is None else newest.size
+
+    def _shown_covering(self, session: Session, index: int) -> CheckpointRow | CosignedCheckpoint | None:
+        if self.policy.needs_witnesses:
+            return store_log.cosigned_covering(session, self._policy_digest, index)
+        return store_log.checkpoint_covering(session, index)
+
+    def receipt(self, session: Session, index: int) -> Receipt | None:
+        """Prove an entry against the first checkpoint that covers it and satisfies the policy, once there is one.
+
+        It is the same receipt every time, as long as the policy is the same.
+        """
         return self.receipts(session, [index])[0]
 
-    def receipts(self, session: Session, indexes: Iterable[int]) -> list[Receipt]:
+    def receipts(self, session: Session, indexes: Iterable[int]) -> list[Receipt | None]:
         """Prove several entries, reading each tile once."""
         trees: dict[int, TileTree] = {}
         texts: dict[int, str] = {}
-        result = []
+        result: list[Receipt | None] = []
         for index in indexes:
-            row = store_log.checkpoint_covering(session, index)
+            row = self._shown_covering(session, index)
             if row is None:
-                raise LookupError(f"entry {index} is not covered by a checkpoint")
+                result.append(None)
+                continue
             tree = trees.setdefault(row.size, TileTree(self.tiles.read, row.size))
             texts[row.size] = row.text
             result.append(Receipt(index, tuple(tree.inclusion(index)), row.text))
@@ -215,14 +292,16 @@ class Log:
             self.publish(texts[max(texts)])
         return result
 
-    def fresh_receipts(self, session: Session, indexes: Iterable[int]) -> list[Receipt]:
-        """Prove several entries against the newest checkpoint, all the same one."""
-        row = store_log.last_checkpoint(session)
+    def fresh_receipts(self, session: Session, indexes: Iterable[int]) -> list[Receipt | None]:
+        """Prove several entries against the newest checkpoint shown, all the same one; None for those after it."""
+        row = self.newest_shown(session)
         if row is None:
-            raise LookupError("the log is empty")
+            return [None for _ in indexes]
         tree = TileTree(self.tiles.read, row.size)
         self.publish(row.text)
-        return [Receipt(index, tuple(tree.inclusion(index)), row.text) for index in indexes]
+        return [
+            Receipt(index, tuple(tree.inclusion(index)), row.text) if index < row.size else None for index in indexes
+        ]
 
     @contextmanager
     def _file_lock(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from evidence.errors import EvidenceError
 from evidence.merkle import RightEdge, leaf_hash, verify_consistency
-from evidence.note import verify_checkpoint
+from evidence.note import Checkpoint, verify_checkpoint
 from evidence.tiles import TILE_WIDTH, Tile, TileTree, entries_tile, tile_hash, tiles_of
 from webapp import restored_mark, store_log
 from webapp.database import Database
@@ -50,7 +50,7 @@ def recover(log: Log, database: Database, *, is_confirmed: bool = True) -> None:
         _check_rows(log, session, size, last)
         if last is None:
             return
-        if log.published() is None and store_log.count_checkpoints(session) > 1:
+        if not log.promised() and store_log.count_checkpoints(session) > 1:
             # Only the very first checkpoint can have been lost by a crash: the rows were put here without their folder.
             restored_mark.mark(log.folder, size=size)
         if is_confirmed:
@@ -63,19 +63,22 @@ def recover(log: Log, database: Database, *, is_confirmed: bool = True) -> None:
                     f"数据库中的日志记录与签名的检查点（{last.size} 条）不符；请从备份恢复",
                     f"log entries in the database do not give the signed root of {last.size} entries; restore a backup",
                 )
-        _check_published(log, session, last)
-    log.publish(last.text)
+        for promised in log.promised():
+            _check_promised(log, session, last, promised)
+        shown = log.newest_shown(session)
+    if shown is not None:
+        log.publish(shown.text)
 
 
 def _check_rows(log: Log, session: Session, size: int, last: CheckpointRow | None) -> None:
-    published = log.published()
-    if published is not None and published.size > size:
-        raise LogRefusedError(
-            f"已公布的检查点有 {published.size} 条记录，数据库只有 {size} 条：数据库比公布的旧"
-            "（恢复了旧备份？）；请恢复最新的备份",
-            f"the published checkpoint has {published.size} entries, the database only {size}: it is older "
-            "than what was published (a restored backup?); restore the newest backup",
-        )
+    for promised in log.promised():
+        if promised.size > size:
+            raise LogRefusedError(
+                f"已公布的检查点有 {promised.size} 条记录，数据库只有 {size} 条：数据库比公布的旧"
+                "（恢复了旧备份？）；请恢复最新的备份",
+                f"the published checkpoint has {promised.size} entries, the database only {size}: it is older "
+                "than what was published (a restored backup?); restore the newest backup",
+            )
     index = store_log.last_index(session)
     if (0 if index is None else index + 1) != size or (0 if last is None else last.size) != size:
         raise LogRefusedError(
@@ -97,9 +100,8 @@ def _check_key(log: Log, last: CheckpointRow) -> None:
         ) from error
 
 
-def _check_published(log: Log, session: Session, last: CheckpointRow) -> None:
-    published = log.published()
-    if published is None or published.size == 0:
+def _check_promised(log: Log, session: Session, last: CheckpointRow, published: Checkpoint) -> None:
+    if published.size == 0:
         return
     row = store_log.checkpoint_at(session, published.size)
     tree = TileTree(log.tiles.read, last.size)

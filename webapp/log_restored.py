@@ -34,7 +34,7 @@ def newest_of(file: Path, log: NoteKey) -> Checkpoint:
         if data.startswith(_ZIP):
             with file.open("rb") as stream:
                 proofs = read_bundle(stream).proofs.values()
-            notes = {Receipt.from_text(proof.decode("utf-8")).checkpoint for proof in proofs}
+                notes = {Receipt.from_text(proof.decode("utf-8")).checkpoint for proof in proofs}
         else:
             text = data.decode("utf-8")
             notes = {Receipt.from_text(text).checkpoint if text.startswith(HEADER) else text}
@@ -68,6 +68,32 @@ def confirm(center: Center, *, newest: Checkpoint | None = None, accepted_size: 
         else:
             _require_inside(center, size, newest)
             said = f"newest checkpoint {newest.size}"
+        store_users.note_act(session, at=center.now(), actor="cli", action="log-confirm", object_=said)
+    mark_file(center.log.folder).unlink(missing_ok=True)
+    sync_path(center.log.folder)
+    return size
+
+
+def confirm_by_witnesses(center: Center) -> int | None:
+    """Ask the witnesses for the newest checkpoint: they know it by themselves; gives the log's size when that is so.
+
+    It is so when those that say nothing newer was seen leave too few for a quorum: no receipt beyond can exist then.
+    None when too few answered.
+
+    Raises:
+        CenterError: nothing waits to be confirmed.
+        LogRefusedError: a witness saw a larger log, or another history.
+    """
+    if not is_restored(center.log.folder):
+        raise CenterError("没有待确认的恢复", "there is no restore that waits to be confirmed")
+    if center.log.cosigning is None:
+        return None
+    agreeing = center.log.cosigning.confirmed_by()
+    if center.policy.is_met(set(center.policy.witness_keys) - agreeing):
+        return None
+    with center.database.writing() as session:
+        size = store_log.take_turn(session)
+        said = f"{len(agreeing)} witnesses"
         store_users.note_act(session, at=center.now(), actor="cli", action="log-confirm", object_=said)
     mark_file(center.log.folder).unlink(missing_ok=True)
     sync_path(center.log.folder)

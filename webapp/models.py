@@ -252,6 +252,17 @@ class CheckpointRow(Base):
     signed_at: Mapped[datetime]
 
 
+class CosignedCheckpoint(Base):
+    """A checkpoint with the cosignatures that a policy asks for; `policy` is the digest of that policy."""
+
+    __tablename__ = "cosigned_checkpoint"
+    policy: Mapped[str] = mapped_column(SID, primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    root: Mapped[str] = mapped_column(SID)
+    text: Mapped[str] = mapped_column(Text)
+    cosigned_at: Mapped[datetime]
+
+
 class HeldStatement(Base):
     """A statement whose predecessor has not come yet."""
 

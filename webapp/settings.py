@@ -30,6 +30,12 @@ class LogSettings(_Section):
 
     origin: Annotated[str, Field(pattern=r"^[A-Za-z0-9.-]+(/[A-Za-z0-9._-]+)+$", max_length=120)]
     trust_days: Annotated[int, Field(ge=1, le=365)] = 30
+    policy: Path | None = None
+    """Policy file: which witnesses are asked, and how many must cosign before a receipt is given; none asks nobody."""
+    witness_timeout_s: Annotated[float, Field(ge=0.1, le=30)] = 4
+    witness_retry_s: Annotated[float, Field(ge=0.1, le=60)] = 5
+    scrub_pause_s: Annotated[float, Field(ge=0, le=3600)] = 2
+    """Rest between two tiles while the log is read again and again; 0 reads it without rest."""
 
 
 class DatabaseSettings(_Section):
@@ -168,7 +174,11 @@ def from_mapping(data: Mapping[str, object], folder: Path) -> Settings:
             f"center.toml: setting {path} is not right: {first['msg']}",
             exit_code=3,
         ) from error
-    return settings.model_copy(update={"data_dir": (folder / settings.data_dir).resolve()})
+    update: dict[str, object] = {"data_dir": (folder / settings.data_dir).resolve()}
+    if settings.log.policy is not None:
+        policy = (folder / settings.log.policy).resolve()
+        update["log"] = settings.log.model_copy(update={"policy": policy})
+    return settings.model_copy(update=update)
 
 
 def load(path: Path) -> Settings:

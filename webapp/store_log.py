@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
-from webapp.models import CheckpointRow, EntryPeriod, LogEntry, LogHead
+from webapp.models import CheckpointRow, CosignedCheckpoint, EntryPeriod, LogEntry, LogHead
 
 HEAD = 1
 
@@ -229,3 +229,27 @@ def checkpoint_covering(session: Session, index: int) -> CheckpointRow | None:
 def checkpoints(session: Session) -> list[CheckpointRow]:
     """List all checkpoints by size."""
     return list(session.scalars(select(CheckpointRow).order_by(CheckpointRow.size)))
+
+
+def add_cosigned(session: Session, policy: str, size: int, root: str, text: str, at: datetime) -> None:
+    """Keep a checkpoint that satisfies a policy, unless one of its size is there."""
+    if session.get(CosignedCheckpoint, (policy, size)) is None:
+        session.add(CosignedCheckpoint(policy=policy, size=size, root=root, text=text, cosigned_at=at))
+        session.flush()
+
+
+def last_cosigned(session: Session, policy: str) -> CosignedCheckpoint | None:
+    """Get the newest checkpoint that satisfies a policy."""
+    query = select(CosignedCheckpoint).where(CosignedCheckpoint.policy == policy)
+    return session.scalar(query.order_by(CosignedCheckpoint.size.desc()).limit(1))
+
+
+def cosigned_covering(session: Session, policy: str, index: int) -> CosignedCheckpoint | None:
+    """Get the first checkpoint that satisfies a policy and covers an entry."""
+    query = select(CosignedCheckpoint).where(CosignedCheckpoint.policy == policy, CosignedCheckpoint.size > index)
+    return session.scalar(query.order_by(CosignedCheckpoint.size).limit(1))
+
+
+def all_cosigned(session: Session) -> list[CosignedCheckpoint]:
+    """List the cosigned checkpoints of all policies by size."""
+    return list(session.scalars(select(CosignedCheckpoint).order_by(CosignedCheckpoint.size)))

@@ -29,14 +29,18 @@ def submit(center: Center, items: Iterable[PushItem]) -> list[ItemResult]:
 def answers(center: Center, outcomes: Iterable[Outcome]) -> list[ItemResult]:
     """Turn outcomes into the answers of the protocol."""
     todo = list(outcomes)
+    # Most were cosigned with the turn that logged them; those that are asked for again may be so by now.
+    center.log.settle(max((outcome.index + 1 for outcome in todo if isinstance(outcome, Logged)), default=0))
     indexes = [outcome.index for outcome in todo if isinstance(outcome, Logged)]
     with center.database.reading() as session:
         receipts = dict(zip(indexes, center.log.receipts(session, indexes), strict=True))
     result = []
     for outcome in todo:
         match outcome:
-            case Logged(sid, index):
-                result.append(ItemResult(sid, Status.LOGGED, receipt=receipts[index].to_text()))
+            case Logged(sid, index) if (receipt := receipts[index]) is not None:
+                result.append(ItemResult(sid, Status.LOGGED, receipt=receipt.to_text()))
+            case Logged(sid):
+                result.append(ItemResult(sid, Status.WAITING))
             case Held(sid, missing):
                 result.append(ItemResult(sid, Status.HELD, missing=missing))
             case Refused(sid, code, detail):

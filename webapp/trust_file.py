@@ -1,4 +1,4 @@
-"""The trust file that verifiers carry: log key, registry and plants as of now."""
+"""The trust file that verifiers carry: log key, witness policy, registry and plants as of now."""
 
 from __future__ import annotations
 
@@ -20,4 +20,5 @@ def trust_of(center: Center, session: Session) -> Trust:
         size=store_log.size_of(session),
         issued=now,
         expires=now + timedelta(days=center.settings.log.trust_days),
+        policy=center.policy,
     )

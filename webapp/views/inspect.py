@@ -62,8 +62,8 @@ def statement(sid: str) -> ResponseReturnValue:
             index=found.entry.idx,
             received=found.entry.received_at,
             signer=signer_name(db, found.statement.kid),
-            receipt=receipt.to_text(),
-            size=parse_checkpoint(receipt.checkpoint).size,
+            receipt=None if receipt is None else receipt.to_text(),
+            size=None if receipt is None else parse_checkpoint(receipt.checkpoint).size,
             zone=plant.zone if plant is not None else DEFAULT_ZONE,
             crumbs=crumbs,
             month=month,
@@ -86,8 +86,10 @@ def receipt(sid: str) -> ResponseReturnValue:
     """Give the statement's receipt."""
     center = current_center()
     with center.database.reading() as db:
-        text = center.log.receipt(db, _find(db, sid).entry.idx).to_text()
-    return _file(text.encode("utf-8"), "text/plain; charset=utf-8", f"{sid}.tlog-proof")
+        found = center.log.receipt(db, _find(db, sid).entry.idx)
+    if found is None:
+        abort(404)
+    return _file(found.to_text().encode("utf-8"), "text/plain; charset=utf-8", f"{sid}.tlog-proof")
 
 
 @blueprint.get("/plants/<plant>/content/<sha256>")

@@ -124,7 +124,7 @@ def show(plant: str) -> ResponseReturnValue:
             gateways=_gateways(db, row, center.now()),
             channels=_live(db, row, center.now()),
             series=_histories(db, row, center.now()),
-            checkpoint=store_log.last_checkpoint(db),
+            checkpoint=center.log.newest_shown(db),
             may_enter=account().role in PLANT_ROLES,
         )
 

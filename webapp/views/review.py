@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from evidence.roles import REVIEW_LEVELS
-from webapp import reports, store_log, store_months
+from webapp import reports, store_months
 from webapp.accounts import REVIEW_ROLES
 from webapp.center import current_center
 from webapp.models import Plant
@@ -140,8 +140,8 @@ def _expected(view: MonthView) -> dict[str, Any]:
 
 def _page(db: Session, view: MonthView, report: verifying.MonthReport | None, refused: str | None) -> str:
     """Show the page; without a report yet it says so, fetches it and then lets the person decide."""
-    checkpoint = store_log.last_checkpoint(db)
-    origin = current_center().log.origin
+    log = current_center().log
+    checkpoint, origin = log.newest_shown(db), log.origin
     anchor = None if checkpoint is None else {"origin": origin, "size": checkpoint.size, "root": checkpoint.root}
     payload = {**_expected(view), "decision": "", "report": "", "note": "", "anchor": anchor}
     if report is not None:

@@ -52,7 +52,7 @@ def submit_page(jws: str, expected: Mapping[str, object]) -> ResponseReturnValue
         if payload.get(name) != value:
             return _("What was signed is not what this page showed (%(member)s). Load the page again.", member=name)
     result = submit_for(current_center(), account(), jws)
-    if result.status is Status.LOGGED:
+    if result.status in (Status.LOGGED, Status.WAITING):
         return redirect(url_for("inspect.statement", sid=result.sid, signed=1), 303)
     return refusal_words(result)
 

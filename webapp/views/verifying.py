@@ -62,7 +62,12 @@ def _reports() -> Remembered[MonthReport]:
 
 def _key(center: Center, plant: str, period: str) -> Hashable:
     with center.database.reading() as db:
-        return plant, period, *_standing(db, plant)
+        return plant, period, _newest_proven(center, db, plant), *_standing(db, plant)
+
+
+def _newest_proven(center: Center, db: Session, plant: str) -> int:
+    """The plant's newest entry as far as entries have receipts: a report changes when a receipt comes."""
+    return min(store_log.newest_of_plant(db, plant), center.log.shown_size(db) - 1)
 
 
 def _standing(db: Session, plant: str) -> tuple[Hashable, ...]:
