@@ -51,11 +51,23 @@ class Center:
             NotReadyError: `center init` was not run, or was run by another version.
             LogRefusedError: the log does not continue what was signed before.
         """
+        center = cls.at_rest(settings, clock)
+        center.log.recover(is_confirmed=is_confirmed)
+        return center
+
+    @classmethod
+    def at_rest(cls, settings: Settings, clock: Clock = utc_now) -> Center:
+        """Open an initialised centre without a look at its log, which may be damaged.
+
+        Raises:
+            NotReadyError: `center init` was not run, or was run by another version.
+            CenterError: the policy file cannot be used.
+        """
         keys = keyfile.read(settings.log_key_file), keyfile.read(settings.registrar_key_file)
         database = Database.of(settings)
         schema.require_current(database)
         center = cls(settings, database, *keys, clock)
-        center.log.recover(is_confirmed=is_confirmed)
+        _ = center.policy
         return center
 
     @cached_property

@@ -11,8 +11,9 @@ from typing import Any
 
 import click
 
-from webapp import accounts, administration, enrolment, export, log_recovery, restored_mark, serve, settings, store_log
+from webapp import accounts, administration, enrolment, export, log_restored, restored_mark, serve, settings
 from webapp.commands_backup import backup_, confirm, restore_
+from webapp.commands_log import check, evidence_
 from webapp.commands_trust import trust_bundle
 from webapp.console import config_option as _config
 from webapp.console import database_errors as _database_errors
@@ -29,7 +30,7 @@ def center() -> None:
     """Group of the centre's commands."""
 
 
-for _command in (backup_, restore_, confirm, trust_bundle):
+for _command in (backup_, restore_, confirm, check, evidence_, trust_bundle):
     center.add_command(_command)
 
 
@@ -58,31 +59,14 @@ def run(config: Path, dev: bool) -> None:
     from webapp import create_app
 
     chosen = settings.load(config)
-    with _open(config):
+    with _open(config, is_confirmed=False) as opened:
+        if restored_mark.is_restored(opened.log.folder):
+            log_restored.confirm_by_witnesses(opened)
+    with _open(config) as opened:
         # Whatever must stop the centre stops it here, once, and not in every worker.
-        pass
+        if opened.log.cosigning is not None:
+            opened.log.cosigning.require_agreement()
     serve.run(chosen, lambda: create_app(chosen), is_developing=dev)
-
-
-@center.command(help=_say("检查数据库、密钥和整个日志。", "Check database, keys and the whole log."))
-@_config
-@_json
-def check(config: Path, as_json: bool) -> None:
-    """Recompute the log from its entries against every signed checkpoint."""
-    with (
-        _working("核对整个日志 …", "checking the whole log …"),
-        _open(config, is_confirmed=False) as opened,
-        opened.database.reading() as session,
-    ):
-        size = log_recovery.check(opened.log, session)
-        last = store_log.last_checkpoint(session)
-    root = None if last is None else last.root
-    is_confirmed = not restored_mark.is_restored(opened.log.folder)
-    line = _say(f"日志完好：{size} 条，根 {root}", f"log intact: {size} entries, root {root}")
-    if not is_confirmed:
-        line += _say("；由备份恢复，确认之前不签名", "; restored, and signs nothing until that is confirmed")
-    facts = {"size": size, "root": root, "origin": opened.log.origin, "confirmed": is_confirmed}
-    _tell(facts, line, as_json=as_json)
 
 
 @center.command(help=_say("输出信任文件 trust.json。", "Print the trust file, trust.json."))

@@ -11,6 +11,7 @@ from webapp import backup, log_restored, settings
 from webapp import restore as restoring
 from webapp.backup_manifest import Manifest
 from webapp.console import config_option, database_errors, json_option, open_center, say, tell, working
+from webapp.errors import CenterError
 
 
 @click.command(
@@ -88,8 +89,9 @@ def _backup_facts(manifest: Manifest) -> dict[str, Any]:
 
 @click.command(
     help=say(
-        "恢复之后：以已公布的最新检查点确认，之后中心才签名。",
-        "After a restore: confirm it with the newest checkpoint that was published; only then the centre signs.",
+        "恢复之后：以已公布的最新检查点确认，之后中心才签名；两者都不给时询问见证。",
+        "After a restore: confirm it with the newest checkpoint that was published; only then the centre signs. "
+        "Without either, the witnesses are asked for it.",
     )
 )
 @config_option
@@ -109,10 +111,24 @@ def _backup_facts(manifest: Manifest) -> dict[str, Any]:
 )
 def confirm(config: Path, as_json: bool, newest: Path | None, accept_size: int | None) -> None:
     """Confirm a restore."""
-    if (newest is None) == (accept_size is None):
-        raise click.UsageError(say("请给出 --newest 或 --accept-size 之一。", "Give either --newest or --accept-size."))
+    one_of = click.UsageError(say("请给出 --newest 或 --accept-size 之一。", "Give either --newest or --accept-size."))
+    if newest is not None and accept_size is not None:
+        raise one_of
+    found = None
     with open_center(config, is_confirmed=False) as opened:
-        found = None if newest is None else log_restored.newest_of(newest, opened.log.vkey)
-        size = log_restored.confirm(opened, newest=found, accepted_size=accept_size)
+        if newest is None and accept_size is None:
+            if not opened.policy.needs_witnesses:
+                raise one_of
+            by_witnesses = log_restored.confirm_by_witnesses(opened)
+            if by_witnesses is None:
+                raise CenterError(
+                    "应答的见证不足以确认；请待其恢复，或给出 --newest",
+                    "too few witnesses answered to confirm it; wait for them, or give --newest",
+                    exit_code=2,
+                )
+            size = by_witnesses
+        else:
+            found = None if newest is None else log_restored.newest_of(newest, opened.log.vkey)
+            size = log_restored.confirm(opened, newest=found, accepted_size=accept_size)
     line = say(f"已确认：日志自第 {size} 条起继续", f"confirmed: the log goes on from {size} entries")
     tell({"size": size, "newest": None if found is None else found.size}, line, as_json=as_json)

@@ -150,6 +150,12 @@ def rewrite_tiles(log: Log, session: Session, size: int) -> None:
         log.tiles.write(tile, b"".join(hashes))
 
 
+def mend_tiles(log: Log, database: Database) -> None:
+    """Write all tiles again from the entries, while nobody appends."""
+    with database.writing() as session:
+        rewrite_tiles(log, session, store_log.take_turn(session))
+
+
 def check(log: Log, session: Session) -> int:
     """Recompute the whole log from its entries against every checkpoint that was signed; gives its size.
 

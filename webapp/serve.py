@@ -9,6 +9,7 @@ from typing import Any
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
+from webapp.chores import Chores
 from webapp.settings import Settings
 
 LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -29,15 +30,20 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Build the application; called in each worker, so each has connections of its own."""
-        return self._make()
+        """Build the application; called in each worker, so each has connections and chores of its own."""
+        return _with_chores(self._make())
+
+
+def _with_chores(app: Flask) -> Flask:
+    Chores(app.extensions["center"]).start()
+    return app
 
 
 def run(settings: Settings, make: Callable[[], Flask], *, is_developing: bool = False) -> None:
     """Serve until a signal ends it."""
     logging.basicConfig(level=logging.INFO, format=LOG_FORMAT)
     if is_developing:
-        make().run(settings.web.host, settings.web.port, threaded=True, use_reloader=False)
+        _with_chores(make()).run(settings.web.host, settings.web.port, threaded=True, use_reloader=False)
         return
     options = {
         "bind": f"{settings.web.host}:{settings.web.port}",

@@ -35,7 +35,7 @@ class LogSettings(_Section):
     witness_timeout_s: Annotated[float, Field(ge=0.1, le=30)] = 4
     witness_retry_s: Annotated[float, Field(ge=0.1, le=60)] = 5
     scrub_pause_s: Annotated[float, Field(ge=0, le=3600)] = 2
-    """Rest between two tiles while the log is read again and again; 0 reads it without rest."""
+    """Rest between two tiles while the log is read again and again, at least a second."""
 
 
 class DatabaseSettings(_Section):

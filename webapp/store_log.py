@@ -250,6 +250,13 @@ def cosigned_covering(session: Session, policy: str, index: int) -> CosignedChec
     return session.scalar(query.order_by(CosignedCheckpoint.size).limit(1))
 
 
-def all_cosigned(session: Session) -> list[CosignedCheckpoint]:
-    """List the cosigned checkpoints of all policies by size."""
-    return list(session.scalars(select(CosignedCheckpoint).order_by(CosignedCheckpoint.size)))
+def checkpoints_between(session: Session, above: int, to: int) -> list[CheckpointRow]:
+    """List the checkpoints of sizes above one size, up to another."""
+    query = select(CheckpointRow).where(CheckpointRow.size > above, CheckpointRow.size <= to)
+    return list(session.scalars(query.order_by(CheckpointRow.size)))
+
+
+def cosigned_between(session: Session, above: int, to: int) -> list[CosignedCheckpoint]:
+    """List the cosigned checkpoints of sizes above one size, up to another."""
+    query = select(CosignedCheckpoint).where(CosignedCheckpoint.size > above, CosignedCheckpoint.size <= to)
+    return list(session.scalars(query.order_by(CosignedCheckpoint.size)))

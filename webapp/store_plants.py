@@ -139,3 +139,13 @@ def forks(session: Session, plant: str) -> list[ForkEvidence]:
     """List a plant's forks."""
     query = select(ForkEvidence).where(ForkEvidence.plant == plant).order_by(ForkEvidence.seen_at)
     return list(session.scalars(query))
+
+
+def all_forks(session: Session) -> list[ForkEvidence]:
+    """List the forks of all plants, oldest first."""
+    return list(session.scalars(select(ForkEvidence).order_by(ForkEvidence.seen_at, ForkEvidence.sid)))
+
+
+def find_fork(session: Session, sid: str) -> ForkEvidence | None:
+    """Find the fork that a refused statement made."""
+    return session.get(ForkEvidence, sid)

@@ -8,6 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from webapp import store_log
 from webapp.center import current_center
+from webapp.chores import known_damage
 
 blueprint = Blueprint("health", __name__)
 
@@ -20,4 +21,5 @@ def healthz() -> ResponseReturnValue:
             size = store_log.size_of(db)
     except SQLAlchemyError:
         return jsonify(status="database unreachable"), 503
-    return jsonify(status="ok", log_size=size)
+    is_damaged = bool(known_damage(current_center().log.folder))
+    return jsonify(status="log damaged; run center check" if is_damaged else "ok", log_size=size)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from evidence.encoding import jcs
 from evidence.note import parse_checkpoint
 from evidence.statement import Statement, parse_envelope
-from webapp import export, month_files, store_contents, store_log, store_plants, store_users
+from webapp import export, fork_files, month_files, store_contents, store_log, store_plants, store_users
 from webapp.accounts import ADMIN
 from webapp.center import current_center
 from webapp.models import LogEntry
@@ -90,6 +90,19 @@ def receipt(sid: str) -> ResponseReturnValue:
     if found is None:
         abort(404)
     return _file(found.to_text().encode("utf-8"), "text/plain; charset=utf-8", f"{sid}.tlog-proof")
+
+
+@blueprint.get("/plants/<plant>/forks/<sid>.json")
+@login_required
+def fork(plant: str, sid: str) -> ResponseReturnValue:
+    """Give the proof that a gateway signed two statements with one number."""
+    with current_center().database.reading() as db:
+        plant_of(db, plant)
+        found = store_plants.find_fork(db, sid)
+        if found is None or found.plant != plant:
+            abort(404)
+        file = fork_files.file_of(db, found)
+    return _file(file.data, "application/json", file.name)
 
 
 @blueprint.get("/plants/<plant>/content/<sha256>")

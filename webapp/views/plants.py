@@ -125,6 +125,7 @@ def show(plant: str) -> ResponseReturnValue:
             channels=_live(db, row, center.now()),
             series=_histories(db, row, center.now()),
             checkpoint=center.log.newest_shown(db),
+            forks=store_plants.forks(db, row.id),
             may_enter=account().role in PLANT_ROLES,
         )
 
