@@ -12,12 +12,14 @@ from typing import Any
 
 from evidence.encoding import time_text
 from evidence.keys import SigningKey
+from evidence.note import Checkpoint
 from evidence.statement import Statement, parse, sign
 from gateway.clock import Clock
 from gateway.identity import Identity
 from gateway.store import Store
 
 _ANCHOR = "anchor"
+_ANCHOR_NOTE = "anchor-note"
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,16 @@ def anchor(store: Store) -> dict[str, Any] | None:
     return found
 
 
-def set_anchor(store: Store, origin: str, size: int, root: bytes) -> None:
+def set_anchor(store: Store, checkpoint: Checkpoint) -> None:
     """Remember a verified checkpoint; the caller has checked that the log did not shrink."""
-    store.put(_ANCHOR, json.dumps({"origin": origin, "size": size, "root": root.hex()}))
+    anchored = {"origin": checkpoint.origin, "size": checkpoint.size, "root": checkpoint.root.hex()}
+    store.put(_ANCHOR, json.dumps(anchored))
+    store.put(_ANCHOR_NOTE, checkpoint.note)
+
+
+def anchor_note(store: Store) -> str | None:
+    """Return the signed checkpoint that the anchor was taken from, with which a lie can be proven."""
+    return store.get(_ANCHOR_NOTE)
 
 
 def outgoing(store: Store, limit: int) -> list[Outgoing]:

@@ -22,6 +22,7 @@ from evidence.statement import Statement, parse, sign
 from evidence.trust import Trust
 from gateway.chain import abandon_outbox, outbox_depth, set_anchor
 from gateway.clock import Clock
+from gateway.distrust import trust_again
 from gateway.durable import sync_folder
 from gateway.errors import RefusedError, UplinkError
 from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, write_key
@@ -100,6 +101,7 @@ def enrol(
         abandon_outbox(store, "abandoned: a new key was enrolled")
         adopt(store, identity)
         keep_trust(store, trust)
+        trust_again(store)
         keep_root(store, root)
         store.put("approve", approve.jws)
         store.put(_PENDING, "")
@@ -108,7 +110,7 @@ def enrol(
                 (verify_receipt(receipt, jws, trust.log, trust.policy) for receipt, jws in proven),
                 key=lambda checkpoint: checkpoint.size,
             )
-            set_anchor(store, newest.origin, newest.size, newest.root)
+            set_anchor(store, newest)
 
     proven = _receipts(answer, statement, approve)
     root = str(answer.get("trust_root", ""))

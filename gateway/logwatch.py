@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evidence.contradiction import two_trees
 from evidence.errors import EvidenceError
 from evidence.merkle import HASH_BYTES, verify_consistency
-from evidence.note import Checkpoint, verify_checkpoint
+from evidence.note import Checkpoint, NoteKey, verify_checkpoint
 from evidence.tiles import TILE_WIDTH, Tile, TileTree
 from evidence.trust import Trust
 from gateway.errors import GatewayError, UplinkError
@@ -24,7 +25,14 @@ TILES_KEPT = 256
 
 
 class LogHistoryError(GatewayError):
-    """The log shrank or shows two histories: evidence of tampering or of a restored backup; nothing is believed."""
+    """The log shrank or shows two histories: evidence of tampering or of a restored backup; nothing is believed.
+
+    `evidence` is a file that proves it to anyone, where the older checkpoint is at hand and the tiles give the newer.
+    """
+
+    def __init__(self, zh: str, en: str, evidence: bytes | None = None) -> None:
+        super().__init__(zh, en)
+        self.evidence = evidence
 
 
 @dataclass(frozen=True)
@@ -34,13 +42,15 @@ class Anchor:
     origin: str
     size: int
     root: bytes
+    note: str | None = None
+    """The signed checkpoint itself, where it was kept."""
 
     @classmethod
-    def read(cls, members: Mapping[str, Any] | None) -> Anchor | None:
+    def read(cls, members: Mapping[str, Any] | None, note: str | None = None) -> Anchor | None:
         """Read the form statements carry."""
         if members is None:
             return None
-        return cls(members["origin"], members["size"], bytes.fromhex(members["root"]))
+        return cls(members["origin"], members["size"], bytes.fromhex(members["root"]), note)
 
 
 def verified_head(
@@ -58,9 +68,9 @@ def verified_head(
         raise UplinkError(
             f"中心端日志的检查点无效: {error}", f"the checkpoint of the centre's log is not valid: {error}"
         ) from error
-    older = {(one.size, one.root) for one in seen}
+    older: dict[tuple[int, bytes], str | None] = {(one.size, one.root): one.note for one in seen}
     if anchor is not None:
-        older.add((anchor.size, anchor.root))
+        older.setdefault((anchor.size, anchor.root), anchor.note)
     tree = TileTree(tiles.read, head.size)
     for size, root in sorted(older):
         if size == 0:
@@ -76,8 +86,23 @@ def verified_head(
             raise LogHistoryError(
                 f"中心端日志出现两个历史（大小 {size} 与 {head.size}）: {error.detail}",
                 f"the centre's log shows two histories (sizes {size} and {head.size}): {error.detail}",
+                _proof(trust.log, older[size, root], head, tree),
             ) from error
     return head
+
+
+def _proof(log: NoteKey, older: str | None, head: Checkpoint, tree: TileTree) -> bytes | None:
+    """Make the file that proves two histories; None where it would prove nothing, or tiles cannot be had."""
+    if older is None:
+        return None
+    try:
+        before = verify_checkpoint(older, log)
+        began, path = tree.range_hash(0, before.size), tree.consistency(before.size)
+        found = two_trees(log, before, head, began, path if before.size < head.size else ())
+        found.prove()
+    except (EvidenceError, GatewayError):
+        return None
+    return found.to_bytes()
 
 
 class RemoteTiles:

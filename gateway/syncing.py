@@ -23,6 +23,7 @@ from evidence.trust import Trust
 from evidence.verify_statement import verify_logged, verify_statement
 from gateway import chain
 from gateway.answers import answer_want
+from gateway.distrust import keep_evidence, require_trusted
 from gateway.errors import GatewayError, IntegrityError, NoLongerKeptError, RefusedError, UplinkError
 from gateway.logwatch import Anchor, LogHistoryError, RemoteTiles, verified_head
 from gateway.month import sign_declared_months
@@ -185,18 +186,23 @@ class Syncing:
 
     def _anchored(self, seen: Sequence[Checkpoint]) -> bool:
         """Verify the log's head and keep it as anchor; False when the anchor has moved in between."""
-        known = self._writer.call(chain.anchor)
-        anchor = Anchor.read(known)
+        known, note = self._writer.call(lambda store: (chain.anchor(store), chain.anchor_note(store)))
+        anchor = Anchor.read(known, note)
         try:
+            self._writer.call(require_trusted)
             head = verified_head(self._uplink, self._tiles, self._trust, anchor, seen)
         except LogHistoryError as error:
-            self._raise(_HISTORY, error.zh, error.en)
+            zh, en = error.zh, error.en
+            if error.evidence is not None:
+                path = keep_evidence(self._writer, self._contents.parent / "evidence", error.evidence)
+                zh, en = f"{zh}；证据见 {path}", f"{en}; the proof is {path}"
+            self._raise(_HISTORY, zh, en)
             raise
 
         def keep(store: Store) -> bool:
             if chain.anchor(store) != known:
                 return False
-            chain.set_anchor(store, head.origin, head.size, head.root)
+            chain.set_anchor(store, head)
             clear_problem(store, _HISTORY)
             return True
 

@@ -8,6 +8,7 @@ gave the root of its trust bundle at enrolment, or a person brought the bundle, 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def fetch_trust(uplink: Uplink, held: Trust, folder: Path, root: bytes | None, n
             raise UplinkError(error.zh, error.en) from error
     else:
         try:
-            fresh = Trust.from_json(strict_json(uplink.get("/trust.json")))
+            fresh = _with_policy_of(Trust.from_json(strict_json(uplink.get("/trust.json"))), held)
         except EvidenceError as error:
             raise UplinkError(f"中心端的信任文件有误: {error}", f"the centre's trust file is wrong: {error}") from error
     if fresh.log != held.log:
@@ -100,3 +101,8 @@ def fetch_trust(uplink: Uplink, held: Trust, folder: Path, root: bytes | None, n
     if fresh.size < held.size:
         raise UplinkError("中心端的信任文件比本机的旧", "the centre's trust file is older than the one held")
     return fresh
+
+
+def _with_policy_of(fresh: Trust, held: Trust) -> Trust:
+    """Keep the policy that is held: without a trust bundle the centre alone cannot do without its witnesses."""
+    return replace(fresh, policy=held.policy) if held.policy.needs_witnesses else fresh
