@@ -14,9 +14,9 @@ from types import FrameType
 import click
 
 from evidence.keys import SigningKey
-from evidence.note import ED25519_COSIGNATURE, NoteKey
 from witness import keyfile, settings
 from witness.errors import WitnessError
+from witness.founding import found, vkey_of, write_settings
 from witness.judging import Witness
 from witness.memory import Memory
 from witness.server import WitnessServer
@@ -72,24 +72,15 @@ def witness() -> None:
 def init(config: Path, name: str | None, logs: tuple[str, ...], host: str, port: int, as_json: bool) -> None:
     """Make a witness; safe to repeat."""
     if name is not None and not config.exists():
-        text = settings.written(name, logs, host, port)
-        settings.checked({"name": name, "logs": logs, "host": host, "port": port}, config)
-        config.write_text(text, encoding="utf-8")
-    chosen = settings.load(config)
-    try:
-        key, is_new = keyfile.make(chosen.key_file), True
-    except FileExistsError:
-        key, is_new = keyfile.read(chosen.key_file), False
-    vkey = vkey_of(chosen, key)
-    memory = Memory.make(chosen.memory_file, vkey) if is_new else Memory.open(chosen.memory_file, vkey)
-    memory.close()
-    line = f"witness {chosen.name.rpartition('/')[2]} {vkey} http://{chosen.host}:{chosen.port}{chosen.prefix}"
+        write_settings(config, name, logs, host, port)
+    made = found(config)
     if as_json:
-        click.echo(json.dumps({"name": chosen.name, "vkey": vkey, "policy_line": line, "new": is_new}))
+        facts = {"name": made.settings.name, "vkey": made.vkey, "policy_line": made.policy_line, "new": made.is_new}
+        click.echo(json.dumps(facts))
         return
-    click.echo(_say(f"见证已就绪：{vkey}", f"witness ready: {vkey}"))
+    click.echo(_say(f"见证已就绪：{made.vkey}", f"witness ready: {made.vkey}"))
     click.echo(_say("写入中心的策略文件：", "for the policy file of the centre:"))
-    click.echo(f"  {line}")
+    click.echo(f"  {made.policy_line}")
 
 
 @witness.command(help=_say("运行见证。", "Run the witness."))
@@ -101,7 +92,7 @@ def run(config: Path) -> None:
     key = keyfile.read(chosen.key_file)
     memory = Memory.open(chosen.memory_file, vkey_of(chosen, key))
     try:
-        server = WitnessServer(chosen, made(chosen, key, memory))
+        server = WitnessServer(chosen, _witness(chosen, key, memory))
     except OSError as error:
         raise WitnessError(
             f"无法在 {chosen.host}:{chosen.port} 监听：{error.strerror}",
@@ -121,13 +112,8 @@ def run(config: Path) -> None:
     memory.close()
 
 
-def vkey_of(chosen: Settings, key: SigningKey) -> str:
-    """Return what is published of a witness's key."""
-    return NoteKey(chosen.name, ED25519_COSIGNATURE, key.public.raw).text
-
-
-def made(chosen: Settings, key: SigningKey, memory: Memory) -> Witness:
-    """Make the witness of some settings; contradictions go to files beside its memory."""
+def _witness(chosen: Settings, key: SigningKey, memory: Memory) -> Witness:
+    """Make the witness; contradictions go to files beside its memory."""
 
     def keep(name: str, data: bytes) -> None:
         file = chosen.data / f"{name}.json"

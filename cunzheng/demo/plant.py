@@ -136,6 +136,7 @@ data_dir = "center"
 
 [log]
 origin = "demo.cunzheng.example/evidence"
+policy = "policy.txt"
 
 [web]
 port = {port}

@@ -20,6 +20,7 @@ from cunzheng.demo.history import live_history
 from cunzheng.demo.months import month_before, source_month, write_export
 from cunzheng.demo.person import Person
 from cunzheng.demo.processes import Programs, free_port
+from cunzheng.demo.witnesses import NAMES, set_up_witnesses, start_witnesses
 from cunzheng.errors import CommandError
 from cunzheng.lang import say
 from cunzheng.simulator.broker import BrokerHandle, Kind, start_broker
@@ -71,6 +72,7 @@ class Stage:
         self._write("plan.json", json.dumps(stage_plant.plan(), ensure_ascii=False, indent=1))
         chosen = center_settings.load(self.folder / "center.toml")
         administration.initialise(chosen)
+        set_up_witnesses(self.folder, chosen)
         with self._centre() as center:
             administration.add_plant(center, administration.read_plan_file(self.folder / "plan.json"))
             for person in stage_plant.ACCOUNTS:
@@ -90,13 +92,16 @@ class Stage:
         self.start_centre()
         people = len(stage_plant.ACCOUNTS)
         return say(
-            f"中心端就绪：{self.url}，日志 {chosen.log.origin}，企业 1 家，用户 {people} 人",
-            f"centre ready: {self.url}, log {chosen.log.origin}, 1 plant, {people} users",
+            f"中心端就绪：{self.url}，日志 {chosen.log.origin}（{len(NAMES)} 个见证联署），企业 1 家，用户 {people} 人",
+            f"centre ready: {self.url}, log {chosen.log.origin}, {len(NAMES)} witnesses, 1 plant, {people} users",
         )
 
     def start_centre(self) -> None:
         """Start the centre and wait until it answers."""
         self._write("center.toml", stage_plant.center_toml(self.port))
+        # Ports of an earlier demonstration may be taken by now.
+        set_up_witnesses(self.folder, center_settings.load(self.folder / "center.toml"))
+        start_witnesses(self.programs)
         self.programs.start("centre", "center", "run", "-c", "center.toml")
         self.programs.wait_for_url("centre", f"{self.url}/healthz")
 
