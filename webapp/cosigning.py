@@ -76,6 +76,7 @@ class Cosigning:
         self._timeout_s, self._retry_s = timeout_s, retry_s
         self._digest = digest(policy)
         self._seen: dict[NoteKey, int] = {}
+        self._asked_last = 0
         self._not_before = 0.0
         self._has_begun = False
         self._stopped: LogRefusedError | None = None
@@ -135,8 +136,11 @@ class Cosigning:
         """Ask about the newest signed checkpoint; keep it and publish it when enough have cosigned."""
         with self._database.reading() as session:
             row = store_log.last_checkpoint(session)
+            before = store_log.last_cosigned(session, self._digest)
         if row is None:
             return None
+        # Another process may have asked last; a witness that was not among those who answered says what it has.
+        self._asked_last = 0 if before is None else before.size
         lines = self._collect(row, is_for_all=is_for_all)
         met = self._policy.is_met(set(lines))
         if met and lines:
@@ -192,7 +196,7 @@ class Cosigning:
         return None
 
     def _ask(self, witness: Witness, row: CheckpointRow) -> str:
-        old = self._seen.get(witness.key, 0)
+        old = max(self._seen.get(witness.key, 0), self._asked_last)
         for _ in range(_ATTEMPTS):
             proof = TileTree(self._log.read_tile, row.size).consistency(old) if old else []
             match witness_client.ask(witness, old, proof, row.text, self._timeout_s):

@@ -279,8 +279,11 @@ class Log:
         trees: dict[int, TileTree] = {}
         texts: dict[int, str] = {}
         result: list[Receipt | None] = []
+        row, asked = None, 0
         for index in indexes:
-            row = self._shown_covering(session, index)
+            # The first checkpoint that covers an entry is the first for all entries from there to its size.
+            if row is None or not asked <= index < row.size:
+                row, asked = self._shown_covering(session, index), index
             if row is None:
                 result.append(None)
                 continue

@@ -20,15 +20,18 @@ def binaries() -> Path | None:
 
 
 @contextmanager
-def cluster(programs: Path) -> Iterator[str]:
-    """Start a cluster that listens on a socket only; gives the URL of an empty database."""
+def cluster(programs: Path, *, is_durable: bool = False) -> Iterator[str]:
+    """Start a cluster that listens on a socket only; gives the URL of an empty database.
+
+    Tests need not wait for the disk; what is measured must.
+    """
     with tempfile.TemporaryDirectory(prefix="cunzheng-pg-") as name:
         folder = Path(name)
         data = folder / "data"
         _hand_over(folder)
         try:
             _run(programs / "initdb", "-D", str(data), "-U", "cunzheng", "-A", "trust", "--no-sync", "-E", "UTF8")
-            options = f"-k {folder} -c listen_addresses= -c fsync=off"
+            options = f"-k {folder} -c listen_addresses= -c fsync={'on' if is_durable else 'off'}"
             _run(programs / "pg_ctl", "-D", str(data), "-w", "-l", str(folder / "log"), "-o", options, "start")
             _run(programs / "createdb", "-h", str(folder), "-U", "cunzheng", "center")
             yield f"postgresql://cunzheng@/center?host={folder}"
