@@ -70,6 +70,7 @@ def test_option_has_help(path: tuple[str, ...]) -> None:
 WITHOUT_JSON = {
     ("cunzheng", "center", "run"): "serves until stopped; what it says is a log",
     ("cunzheng", "gateway", "run"): "serves until stopped; what it says is a log",
+    ("cunzheng", "witness", "run"): "serves until stopped; what it says is a log",
     ("cunzheng", "profile", "draft"): "prints the profile itself, which is YAML",
 }
 """Commands that print no facts, and why."""
