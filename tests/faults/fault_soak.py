@@ -60,7 +60,7 @@ _ORDER = tuple(
     for order in ("words", "bytes", "both")
 )
 _NAN = Kind({"no_value": ["power"]}, "nan")
-_RESET = Kind({"reset": True}, "Q31 (reset|error)")
+_RESET = Kind({"reset": True}, "Q31 (reset|rollover|error)")
 _GAS = (
     *_VALUES,
     Kind({"silent": True}, "Q06", 2.5),
