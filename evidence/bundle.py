@@ -39,6 +39,8 @@ FOLDERS: Mapping[str, Folder] = {
     "readings": Folder("[1-9][0-9]{0,8}-(?:0|[1-9][0-9]{0,15})", ".json", 65_535),
     "tiles": Folder("[0-9a-f]{64}-(?:0|[1-9][0-9]{0,13})", ".json", 1024**2),
     "sm2": Folder("[0-9a-f]{64}", ".sm2", 65_535),
+    "checkpoints": Folder("[1-9][0-9]{0,18}", ".note", 65_535),
+    "stamps": Folder("[1-9][0-9]{0,18}", ".tsr", 65_535),
 }
 _NAMES = re.compile(
     "(?:"
@@ -105,7 +107,7 @@ def facts_of(files: Mapping[str, bytes], key: str) -> Facts:
 
 @dataclass(frozen=True)
 class Bundle:
-    """The files of a bundle by kind; keys are sid, sha256, ``epoch-index`` or ``segment-tile``.
+    """The files of a bundle by kind; keys are sid, sha256, ``epoch-index``, ``segment-tile`` or log size.
 
     A bundle that was opened holds :class:`PackedFiles`, one that is being made plain dictionaries.
     """
@@ -116,6 +118,8 @@ class Bundle:
     readings: Mapping[str, bytes] = field(default_factory=dict)
     tiles: Mapping[str, bytes] = field(default_factory=dict)
     sm2: Mapping[str, bytes] = field(default_factory=dict)
+    checkpoints: Mapping[str, bytes] = field(default_factory=dict)
+    stamps: Mapping[str, bytes] = field(default_factory=dict)
     index: bytes | None = None
 
     def folder(self, name: str) -> Mapping[str, bytes]:

@@ -14,6 +14,7 @@ from evidence.errors import Code, EvidenceError
 from evidence.note import NoteKey
 from evidence.policy import NO_WITNESSES, Policy
 from evidence.registry import Registry
+from evidence.stamp import check_authority
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,8 @@ class Trust:
     issued: datetime
     expires: datetime
     policy: Policy = NO_WITNESSES
+    tsa: tuple[str, ...] = ()
+    """PEM certificates of those who certify the time-stamping authority."""
 
     @property
     def origin(self) -> str:
@@ -34,7 +37,9 @@ class Trust:
 
     def to_json(self) -> dict[str, Any]:
         """Return the JSON form."""
+        optional = {"tsa": list(self.tsa)} if self.tsa else {}
         return {
+            **optional,
             "v": 1,
             "log": self.log.text,
             "policy": self.policy.text,
@@ -66,6 +71,7 @@ class Trust:
                 issued=parse_time(value["issued"]),
                 expires=parse_time(value["expires"]),
                 policy=_policy(value, log),
+                tsa=tuple(check_authority(pem) for pem in value.get("tsa", ())),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EvidenceError(Code.SCHEMA, f"not a trust file: {error!r}") from error

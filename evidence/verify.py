@@ -1,7 +1,7 @@
 """Verification of a bundle against a trust file: offline, in a fixed order, every finding named.
 
-Order: container and index, each statement (C1) with its receipt, each month (C2), contents, disclosed readings and raw
-tiles, age of the trust file. No network, no file, no clock: the moment is an argument.
+Order: container and index, each statement (C1) with its receipt, times, each month (C2), contents, disclosed readings
+and raw tiles, age of the trust file. No network, no file, no clock: the moment is an argument.
 """
 
 from collections.abc import Callable
@@ -18,6 +18,7 @@ from evidence.verify_months import check_months
 from evidence.verify_readings import check_readings
 from evidence.verify_statements import check_places, check_statements
 from evidence.verify_tiles import check_tiles
+from evidence.verify_times import check_times_of_log
 
 STALE_TRUST_TOLERANCE = timedelta(days=30)
 """How long after its expiry a trust file still gives answers, with a warning."""
@@ -55,6 +56,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_places,
     check_numbers,
     check_clocks,
+    check_times_of_log,
     check_months,
     check_content_files,
     check_readings,

@@ -7,6 +7,7 @@ statements by the accounting rules is a recomputation and belongs to ``accountin
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal, localcontext
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,6 +22,8 @@ from evidence.statement import Statement
 from evidence.verdict import Findings, Verdict
 
 BODY = "body.json"
+CLOCK_DRIFT = timedelta(minutes=1)
+"""As far as wall clock and monotonic clock may part between two statements; a larger step is an event."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +117,37 @@ def _check_link(before: Signed, after: Signed, findings: Findings) -> None:
         return
     if new["prev"] != before.sid:
         findings.add(Code.CHAIN_INCOMPLETE, f"statement {new['seq']} does not follow {old['seq']}", after.sid)
-    same_boot = new["clk"]["boot"] == old["clk"]["boot"]
-    if same_boot and new["clk"]["mono"] < old["clk"]["mono"]:
-        findings.add(Code.CLOCK_STEP_UNDECLARED, "the monotonic clock ran backwards within one boot", after.sid)
+    if new["clk"]["boot"] == old["clk"]["boot"]:
+        _check_clock(old, new, after.sid, findings)
     anchors = (old["anchor"], new["anchor"])
     if anchors[0] is not None and (anchors[1] is None or anchors[1]["size"] < anchors[0]["size"]):
         # Who signs the next statement knows at least the log that the one before knew: no delay explains this.
         words = "the anchor fell behind that of the statement before"
         findings.add(Code.ANCHOR_STALE, words, after.sid, Verdict.INVALID)
+
+
+def _check_clock(old: Mapping[str, Any], new: Mapping[str, Any], sid: str, findings: Findings) -> None:
+    """Within one boot the milliseconds rise, and the wall clock goes with them but for steps that are declared."""
+    passed = timedelta(milliseconds=new["clk"]["mono"] - old["clk"]["mono"])
+    if passed < timedelta(0):
+        findings.add(Code.CLOCK_STEP_UNDECLARED, "the monotonic clock ran backwards within one boot", sid)
+        return
+    step = parse_time(new["t"]) - parse_time(old["t"]) - passed
+    if abs(step) > CLOCK_DRIFT and not _is_declared(step, new):
+        words = f"the wall clock jumped by {round(step.total_seconds())} s within one boot, and no event says so"
+        findings.add(Code.CLOCK_STEP_UNDECLARED, words, sid)
+
+
+def _is_declared(step: timedelta, new: Mapping[str, Any]) -> bool:
+    """Tell whether a statement is the event of this very step, or says that the clock is not trusted from here on."""
+    if new["kind"] != "event" or new["type"] != "clock-step":
+        return False
+    data = new["data"]
+    try:
+        stated = parse_time(data["after"]) - parse_time(data["before"])
+    except (EvidenceError, KeyError, TypeError):
+        return False
+    return data.get("trusted") is False or abs(stated - step) <= CLOCK_DRIFT
 
 
 def check_cover(
@@ -191,10 +217,20 @@ def check_declares(month: Signed, declares: Mapping[str, Signed], findings: Find
         findings.add(Code.DECLARE_ORDER, "technician first, then the responsible person", month.sid)
     if technician.signer.owner_id == responsible.signer.owner_id:
         findings.add(Code.SEPARATION_OF_DUTY, "one person declared twice", month.sid)
+    _check_month_anchor(month, (technician, responsible), findings)
     for declare in (technician, responsible):
         same = all(declare.payload[name] == month.payload[name] for name in ("plant", "period", "rev", "subjects"))
         if not same:
             findings.add(Code.DECLARE_MISMATCH, "declared something else than the month states", declare.sid)
+
+
+def _check_month_anchor(month: Signed, declares: Sequence[Signed], findings: Findings) -> None:
+    """A gateway that signs a month holds the receipts of its declarations, so it has seen a log that has them."""
+    newest = max((declare.index for declare in declares if declare.index is not None), default=None)
+    anchor = month.payload["anchor"]
+    if newest is not None and anchor is not None and anchor["size"] <= newest:
+        words = f"anchored to a log of {anchor['size']}, yet it names a declaration logged at {newest}"
+        findings.add(Code.ANCHOR_STALE, words, month.sid)
 
 
 def check_contents(owner: Signed, content: Mapping[str, bytes], findings: Findings) -> None:

@@ -82,7 +82,7 @@ def _logged(case: Case, signed: Signed) -> Signed:
 def _receipt(case: Case, sid: str) -> Receipt:
     if sid not in case.bundle.proofs:
         raise EvidenceError(Code.NOT_LOGGED, "no receipt", sid)
-    return Receipt.from_text(_utf8(case.bundle.proofs[sid]))
+    return Receipt.from_text(as_text(case.bundle.proofs[sid]))
 
 
 def _ascii(data: bytes) -> str:
@@ -92,7 +92,12 @@ def _ascii(data: bytes) -> str:
         raise EvidenceError(Code.ENCODING, f"byte {error.start} is not ASCII") from error
 
 
-def _utf8(data: bytes) -> str:
+def as_text(data: bytes) -> str:
+    """Read a receipt or checkpoint.
+
+    Raises:
+        EvidenceError: ``CHECKPOINT_FORMAT``.
+    """
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
-from evidence.encoding import time_text
+from evidence.encoding import parse_time, time_text
 from evidence.keys import SigningKey
 from evidence.note import Checkpoint
-from evidence.statement import Statement, parse, sign
+from evidence.statement import Statement, parse, parse_envelope, sign
 from gateway.clock import Clock
 from gateway.identity import Identity
 from gateway.store import Store
 
+CLOCK_STEP = timedelta(seconds=2)
+"""Check Q05: a wall clock that moves by more than this against the monotonic one has stepped."""
+CLOCK_STEP_EVENT = "clock-step"
 _ANCHOR = "anchor"
 _ANCHOR_NOTE = "anchor-note"
 
@@ -43,11 +47,13 @@ class Outgoing:
 def append(
     store: Store, signer: Signer, kind: str, members: Mapping[str, Any], *, consistency: Sequence[bytes] | None = None
 ) -> Statement:
-    """Sign the next statement of the chain and queue it.
+    """Sign the next statement of the chain and queue it; a step of the clock since the one before is declared first.
 
     Raises:
         EvidenceError: the members do not fit the kind; nothing was stored.
     """
+    if members.get("type") != CLOCK_STEP_EVENT:
+        declare_step(store, signer)
     return keep(store, draft(store, signer, kind, members), consistency=consistency)
 
 
@@ -93,6 +99,30 @@ def keep(store: Store, statement: Statement, *, consistency: Sequence[bytes] | N
 def append_event(store: Store, signer: Signer, event_type: str, data: Mapping[str, Any]) -> Statement:
     """Sign and queue an event."""
     return append(store, signer, "event", {"type": event_type, "data": dict(data)})
+
+
+def declare_step(store: Store, signer: Signer) -> bool:
+    """Sign that the clock stepped since the last statement of this boot; tell whether it did.
+
+    Whoever signs next does it: a command, or a gateway that was not running when somebody set the clock.
+    """
+    said, now, state = last_of_boot(store, signer), signer.clock.now(), signer.clock.state()
+    if said is None or state.mono < said["clk"]["mono"]:
+        return False
+    before = parse_time(said["t"]) + timedelta(milliseconds=state.mono - said["clk"]["mono"])
+    step = now - before
+    if abs(step) <= CLOCK_STEP:
+        return False
+    data = {"before": time_text(before), "after": time_text(now), "step_ms": step // timedelta(milliseconds=1)}
+    append_event(store, signer, CLOCK_STEP_EVENT, data)
+    return True
+
+
+def last_of_boot(store: Store, signer: Signer) -> Mapping[str, Any] | None:
+    """Return what the last statement says, if it was signed since the machine started."""
+    last = store.row("SELECT jws FROM statement WHERE epoch = ? ORDER BY seq DESC LIMIT 1", (signer.identity.epoch,))
+    said = None if last is None else parse_envelope(last["jws"]).payload
+    return said if said is not None and said["clk"]["boot"] == signer.clock.state().boot else None
 
 
 def ensure_open(store: Store, signer: Signer, software: str) -> bool:

@@ -7,15 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from evidence.encoding import time_text
-from gateway.chain import append_event
+from gateway.chain import CLOCK_STEP, CLOCK_STEP_EVENT, append_event, declare_step, last_of_boot
 from gateway.clock import Doubt
 from gateway.clock_trust import AGREES_S, GuardedClock, note_time
 from gateway.pipeline import Pipeline
 from gateway.problems import clear_problem, raise_problem
 from gateway.store import Store
 
-CLOCK_STEP = timedelta(seconds=2)
-"""Check Q05: a wall clock that moves by more than this against the monotonic one has stepped."""
 UNTRUSTED = "clock not trusted"
 """Why a gap event says there are no readings; `accounting/gap_words.py` has the words for it."""
 TRUST_PROBLEM = "clock"
@@ -37,6 +35,7 @@ class ClockWatch:
         """Sign and show that the clock is not trusted at start; part of the start's transaction."""
         if self._clock.doubt is None:
             clear_problem(store, TRUST_PROBLEM)
+            declare_step(store, self._pipeline.signer)
         else:
             self._say_doubt(store, self._clock.doubt)
 
@@ -54,7 +53,8 @@ class ClockWatch:
                 self._declare_gap(store, was.known, now[0])
                 clear_problem(store, TRUST_PROBLEM)
                 log.info("clock trusted again time=%s", time_text(now[0]))
-            else:
+            elif not declare_step(store, self._pipeline.signer) and not last_of_boot(store, self._pipeline.signer):
+                # Nothing signed since the machine started could tell of it.
                 self._sign(store, now[0] - step, now[0])
             note_time(store, self._clock)
 
@@ -103,4 +103,4 @@ class ClockWatch:
         }
         if is_trusted is not None:
             data["trusted"] = is_trusted
-        append_event(store, self._pipeline.signer, "clock-step", data)
+        append_event(store, self._pipeline.signer, CLOCK_STEP_EVENT, data)

@@ -21,7 +21,7 @@ from evidence.errors import EvidenceError
 from evidence.registry import Registry
 from evidence.roles import GATEWAY
 from evidence.statement import Statement
-from gateway.chain import Signer, draft, given_up, keep, own_statements
+from gateway.chain import Signer, declare_step, draft, given_up, keep, own_statements
 from gateway.errors import IntegrityError, RefusedError
 from gateway.month_check import check_as_centre
 from gateway.problems import clear_problem, raise_problem
@@ -150,6 +150,7 @@ def _sign(
     }
     if supersedes is not None:
         members["reason"] = _reason(store, supersedes)
+    declare_step(store, signer)
     month = draft(store, signer, "month", members)
     check_as_centre(
         month,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from accounting.gap_words import gap_text
 from evidence.encoding import parse_time, time_text
 from evidence.reading import Flag, Reading
-from gateway.chain import Signer, own_statements
+from gateway.chain import Signer, append_event, own_statements
 from gateway.clock import ClockState, SteppedClock
 from gateway.clock_trust import EARLIEST, GuardedClock, guarded, newest_known, note_time
 from gateway.clock_watch import CENTRE_PROBLEM, TRUST_PROBLEM, ClockWatch
@@ -26,6 +27,7 @@ from gateway.reading_store import insert_readings
 from gateway.settings import ClockSettings
 
 LIMITS = ClockSettings()
+BOOTS = itertools.count(1)
 WRONG = {
     "1970": datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC),
     "build date": datetime(2025, 11, 3, tzinfo=UTC),
@@ -44,7 +46,8 @@ class Disciplined(SteppedClock):
 
 
 def started(plant: Plant, wall: SteppedClock) -> tuple[Pipeline, GuardedClock, ClockWatch]:
-    """Start the gateway anew on this wall clock."""
+    """Start the gateway's machine anew on this wall clock."""
+    wall._boot = f"boot{next(BOOTS):04}"
     clock = plant.writer.call(lambda store: guarded(store, wall, LIMITS))
     pipeline = Pipeline(
         plant.writer, Signer(plant.identity, plant.pipeline.signer.key, clock), plant.pipeline.raw, plant.pipeline.judge
@@ -177,6 +180,34 @@ def test_small_step_while_running_is_an_event_only(lived: Plant, hours: int) -> 
     asyncio.run(watch.look())
     assert clock.doubt is None
     assert [one["step_ms"] for one in steps(lived)] == [hours * 3_600_000]
+
+
+@pytest.mark.parametrize("seconds", [-90, 3, 86_400])
+def test_step_while_the_gateway_was_not_running_is_declared_by_whoever_signs_next(lived: Plant, seconds: int) -> None:
+    wall = SteppedClock(START + timedelta(hours=1))
+    pipeline, _, _ = started(lived, wall)
+    lived.writer.call(lambda store: append_event(store, pipeline.signer, "maintenance", {"note": "before"}))
+    wall.advance(timedelta(minutes=5))
+    wall._now += timedelta(seconds=seconds)
+    lived.writer.call(lambda store: append_event(store, pipeline.signer, "maintenance", {"note": "after"}))
+    lived.writer.call(lambda store: append_event(store, pipeline.signer, "maintenance", {"note": "and on"}))
+    assert [one["step_ms"] for one in steps(lived)] == [seconds * 1000]
+    kinds = [one.payload["type"] for one in lived.writer.call(lambda store: own_statements(store, "event"))]
+    assert kinds[-4:] == ["maintenance", "clock-step", "maintenance", "maintenance"]
+
+
+@pytest.mark.parametrize("seconds", [-90, 600])
+def test_step_before_the_gateway_starts_again_within_one_boot_is_declared_once(lived: Plant, seconds: int) -> None:
+    wall = SteppedClock(START + timedelta(hours=1))
+    pipeline, _, _ = started(lived, wall)
+    lived.writer.call(lambda store: append_event(store, pipeline.signer, "maintenance", {"note": "before"}))
+    wall.advance(timedelta(hours=1))
+    wall._now += timedelta(seconds=seconds)
+    clock = lived.writer.call(lambda store: guarded(store, wall, LIMITS))
+    watch = ClockWatch(pipeline, clock)
+    lived.writer.call(watch.started)
+    asyncio.run(watch.look())
+    assert [one["step_ms"] for one in steps(lived)] == [seconds * 1000]
 
 
 def test_time_without_a_trusted_clock_is_a_declared_gap(lived: Plant) -> None:
