@@ -11,7 +11,17 @@ from typing import Any
 
 import click
 
-from webapp import accounts, administration, enrolment, export, log_restored, restored_mark, serve, settings
+from webapp import (
+    accounts,
+    administration,
+    enrolment,
+    export,
+    log_restored,
+    restored_mark,
+    serve,
+    settings,
+    stamping,
+)
 from webapp.commands_backup import backup_, confirm, restore_
 from webapp.commands_log import check, evidence_
 from webapp.commands_trust import trust_bundle
@@ -84,6 +94,26 @@ def trust(config: Path, as_json: bool, out: Path | None) -> None:
     out.write_text(text, encoding="utf-8")
     line = _say(f"已写入 {out}（日志 {made.size} 条）", f"wrote {out} (log of {made.size} entries)")
     _tell({"file": str(out), "size": made.size}, line, as_json=as_json)
+
+
+@center.command(
+    help=_say(
+        "请时间戳机构为最新检查点加盖时间戳（由定时器每小时运行）。",
+        "Have the newest checkpoint time-stamped (from a timer, hourly).",
+    )
+)
+@_config
+@_json
+def stamp(config: Path, as_json: bool) -> None:
+    """Ask for one stamp."""
+    with _open(config) as opened:
+        stamped = stamping.stamp_newest(opened)
+    if stamped is None:
+        line = _say("日志为空，无需时间戳", "the log is empty, there is nothing to stamp")
+    else:
+        at = f"{stamped.at:%Y-%m-%d %H:%M:%S} UTC"
+        line = _say(f"第 {stamped.size} 条的检查点已盖时间戳：{at}", f"checkpoint of {stamped.size} stamped: {at}")
+    _tell(stamping.facts(stamped), line, as_json=as_json)
 
 
 @center.command(name="export", help=_say("导出某月的证据包。", "Export the bundle of a month."))

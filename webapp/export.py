@@ -20,6 +20,7 @@ from evidence.tiles import TILE_WIDTH
 from evidence.trust import Trust
 from webapp import month_files, month_statements, store_contents, store_log, store_readings, tile_wants, trust_file
 from webapp.center import Center
+from webapp.export_times import time_files
 
 TILES_AT_ONCE = 64
 """Raw tiles that are fetched from the database together: a month may have ten thousand."""
@@ -41,6 +42,7 @@ def month_bundle(center: Center, plant: str, period: str) -> bytes | None:
         cover = submitted.payload.get("cover") or _draft_cover(session, plant, submitted.payload["subjects"])
         rows = month_statements.bundle_entries(session, plant, period, row, cover)
         receipts = center.log.fresh_receipts(session, [entry.idx for entry in rows])
+        times = time_files(session, [entry.idx for entry in rows])
         payloads = {entry.sid: parse_envelope(entry.jws).payload for entry in rows}
         statements = {entry.sid: entry.jws.encode("ascii") for entry in rows}
         proofs = {
@@ -48,7 +50,8 @@ def month_bundle(center: Center, plant: str, period: str) -> bytes | None:
             for entry, receipt in zip(rows, receipts, strict=True)
             if receipt is not None
         }
-        files = Bundle(statements, proofs, _contents(session, plant, list(payloads.values()))).files()
+        contents = _contents(session, plant, list(payloads.values()))
+        files = Bundle(statements, proofs, contents, checkpoints=times.checkpoints, stamps=times.stamps).files()
         out = io.BytesIO()
         writer = BundleWriter(out)
         for name, data in files.items():

@@ -91,6 +91,8 @@ class Plant(Base):
     parameters_id: Mapped[str] = mapped_column(String(64))
     parameters_sha256: Mapped[str] = mapped_column(SID)
     created_at: Mapped[datetime]
+    sm2_from: Mapped[int | None] = mapped_column(BigInteger)
+    """Log index from which on its gateways sign a second time; None: nobody asks for it."""
 
 
 class User(Base):
@@ -170,6 +172,7 @@ class RegistryKey(Base):
     from_index: Mapped[int | None] = mapped_column(BigInteger)
     until_index: Mapped[int | None] = mapped_column(BigInteger)
     reason: Mapped[str | None] = mapped_column(String(16))
+    sm2: Mapped[str | None] = mapped_column(String(128))
 
 
 class ServerNonce(Base):
@@ -261,6 +264,24 @@ class CosignedCheckpoint(Base):
     root: Mapped[str] = mapped_column(SID)
     text: Mapped[str] = mapped_column(Text)
     cosigned_at: Mapped[datetime]
+
+
+class TimeStamp(Base):
+    """A time-stamp (RFC 3161 response) over the text of a checkpoint, as it was verified when it came."""
+
+    __tablename__ = "time_stamp"
+    size: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    at: Mapped[datetime]
+    data: Mapped[bytes] = mapped_column(LargeBinary)
+
+
+class SecondSignature(Base):
+    """An SM2 signature beside a logged statement's own; the log itself holds none of them."""
+
+    __tablename__ = "second_signature"
+    sid: Mapped[str] = mapped_column(SID, primary_key=True)
+    plant: Mapped[str] = mapped_column(PLANT, index=True)
+    data: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class HeldStatement(Base):

@@ -79,6 +79,15 @@ class NoticeSettings(_Section):
     en: Annotated[str, Field(max_length=500)] = ""
 
 
+class TsaSettings(_Section):
+    """A time-stamping authority (RFC 3161); with an empty address nobody is asked."""
+
+    url: Annotated[str, Field(pattern=r"^(https?://.+)?$", max_length=500)] = ""
+    ca_file: Path | None = None
+    """PEM of those who certify the authority; it becomes part of what is trusted."""
+    timeout_s: Annotated[int, Field(ge=1, le=300)] = 30
+
+
 class Settings(_Section):
     """Everything `center.toml` may say; `data_dir` is relative to the file's own folder."""
 
@@ -88,6 +97,7 @@ class Settings(_Section):
     web: WebSettings = WebSettings()
     limits: LimitSettings = LimitSettings()
     notice: NoticeSettings = NoticeSettings()
+    tsa: TsaSettings = TsaSettings()
 
     @property
     def database_url(self) -> str:
@@ -178,6 +188,8 @@ def from_mapping(data: Mapping[str, object], folder: Path) -> Settings:
     if settings.log.policy is not None:
         policy = (folder / settings.log.policy).resolve()
         update["log"] = settings.log.model_copy(update={"policy": policy})
+    if settings.tsa.ca_file is not None:
+        update["tsa"] = settings.tsa.model_copy(update={"ca_file": (folder / settings.tsa.ca_file).resolve()})
     return settings.model_copy(update=update)
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from evidence.trust import Trust
-from webapp import store_keys, store_log
+from webapp import stamping, store_keys, store_log
 from webapp.center import Center
 
 
@@ -21,4 +21,5 @@ def trust_of(center: Center, session: Session) -> Trust:
         issued=now,
         expires=now + timedelta(days=center.settings.log.trust_days),
         policy=center.policy,
+        tsa=stamping.authorities(center.settings.tsa),
     )

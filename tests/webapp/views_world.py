@@ -109,6 +109,8 @@ class TestGateway:
     leaves: list[Leaf] = field(default_factory=list)
     sealed: int = 0
     seq: int = 0
+    boot: int = 1
+    mono: int = 0
     prev: str | None = None
     baselines: dict[str, Baseline] = field(default_factory=dict)
     channels: dict[str, Channel] = field(default_factory=dict)
@@ -133,6 +135,10 @@ class TestGateway:
     def say(self, kind: str, t: datetime, **members: Any) -> Statement:
         """Sign the next statement of the chain and have it logged."""
         self.seq += 1
+        mono = (t - START + timedelta(days=3)) // timedelta(milliseconds=1)
+        # What says it was signed earlier than the one before it was signed by a machine that had started anew.
+        self.boot += mono < self.mono
+        self.mono = mono
         payload = {
             "v": 1,
             "kind": kind,
@@ -142,7 +148,7 @@ class TestGateway:
             "epoch": 1,
             "seq": self.seq,
             "prev": self.prev,
-            "clk": {"boot": "b1", "mono": self.seq * 1000, "src": self.clock, "off_ms": 3},
+            "clk": {"boot": f"b{self.boot}", "mono": mono, "src": self.clock, "off_ms": 3},
             "anchor": None,
             **members,
         }
