@@ -382,6 +382,8 @@ class Key(_Statement):
     kid: Kid
     jwk: dict[str, str] | None = None
     nonce: Short | None = None
+    sm2: Annotated[str, Field(pattern=r"^[0-9a-f]{128}$")] | None = None
+    """Second public key of a gateway whose plant signs twice: x‖y of an SM2 key (`sm2.py`)."""
     owner: KeyOwner | None = None
     roles: list[Short] | None = None
     scope: KeyScope | None = None
@@ -389,6 +391,8 @@ class Key(_Statement):
 
     @model_validator(mode="after")
     def _members_fit_the_operation(self) -> "Key":
+        if self.sm2 is not None and self.op != "enrol":
+            raise ValueError("a second key comes with an enrolment")
         wanted = {"enrol": {"jwk", "nonce"}, "approve": {"owner", "roles", "scope"}, "revoke": {"reason"}}[self.op]
         given = {
             name for name in ("jwk", "nonce", "owner", "roles", "scope", "reason") if getattr(self, name) is not None

@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from evidence.errors import Code, EvidenceError
 from evidence.keys import PublicKey
+from evidence.sm2 import check_public
 
 REVOKED_REASONS = frozenset({"lost", "compromised", "ceased"})
 """Reasons of a revocation; ``superseded`` means that another key follows."""
@@ -19,11 +20,31 @@ REVOKED_REASONS = frozenset({"lost", "compromised", "ceased"})
 
 @dataclass(frozen=True)
 class PlantEntry:
-    """What a verifier must know of a plant: legal time zone and GB/T 2260 region."""
+    """What a verifier must know of a plant: legal time zone, GB/T 2260 region, and whether it signs twice."""
 
     id: str
     zone: str
     region: str
+    sm2_from: int | None = None
+    """Log index from which on its gateways' statements need an SM2 signature too."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the JSON form, without a member that says nothing."""
+        optional = {} if self.sm2_from is None else {"sm2_from": self.sm2_from}
+        return {"id": self.id, "zone": self.zone, "region": self.region, **optional}
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "PlantEntry":
+        """Read the JSON form.
+
+        Raises:
+            KeyError, TypeError: it is malformed.
+            EvidenceError: ``SCHEMA`` for a time zone that does not exist.
+        """
+        sm2_from = entry.get("sm2_from")
+        if sm2_from is not None and (not isinstance(sm2_from, int) or isinstance(sm2_from, bool) or sm2_from < 0):
+            raise TypeError("sm2_from is not a log index")
+        return cls(str(entry["id"]), _zone(entry["zone"]), str(entry["region"]), sm2_from)
 
 
 @dataclass(frozen=True)
@@ -41,6 +62,8 @@ class KeyEntry:
     from_index: int = 0
     until_index: int | None = None
     reason: str | None = None
+    sm2: str | None = None
+    """Second public key (SM2) of the same holder, x‖y in hexadecimal."""
 
     @property
     def alg(self) -> str:
@@ -68,7 +91,12 @@ class KeyEntry:
             "custody": self.custody,
             "from": self.from_index,
         }
-        for name, value in (("region", self.region), ("until", self.until_index), ("reason", self.reason)):
+        for name, value in (
+            ("region", self.region),
+            ("until", self.until_index),
+            ("reason", self.reason),
+            ("sm2", self.sm2),
+        ):
             if value is not None:
                 entry[name] = value
         return entry
@@ -98,6 +126,7 @@ class KeyEntry:
                 from_index=int(entry["from"]),
                 until_index=until,
                 reason=entry.get("reason"),
+                sm2=None if entry.get("sm2") is None else check_public(entry["sm2"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EvidenceError(Code.SCHEMA, f"a registry entry is malformed: {error!r}") from error
@@ -144,10 +173,7 @@ class Registry:
         """Return the JSON form, in a fixed order."""
         return {
             "keys": [self.keys[kid].to_json() for kid in sorted(self.keys)],
-            "plants": [
-                {"id": plant.id, "zone": plant.zone, "region": plant.region}
-                for plant in sorted(self.plants.values(), key=lambda plant: plant.id)
-            ],
+            "plants": [plant.to_json() for plant in sorted(self.plants.values(), key=lambda plant: plant.id)],
         }
 
     @classmethod
@@ -158,9 +184,7 @@ class Registry:
             EvidenceError: ``SCHEMA`` or ``ENCODING``.
         """
         try:
-            plants = [
-                PlantEntry(str(entry["id"]), _zone(entry["zone"]), str(entry["region"])) for entry in value["plants"]
-            ]
+            plants = [PlantEntry.from_json(entry) for entry in value["plants"]]
             keys = [KeyEntry.from_json(entry) for entry in value["keys"]]
         except (KeyError, TypeError) as error:
             raise EvidenceError(Code.SCHEMA, f"a registry is malformed: {error!r}") from error

@@ -20,12 +20,14 @@ from evidence.note import NoteKey
 from evidence.receipt import Receipt, verify_receipt
 from evidence.statement import Statement, parse, sign
 from evidence.trust import Trust
+from evidence.verify_sm2 import signing_input
 from gateway.chain import abandon_outbox, outbox_depth, set_anchor
 from gateway.clock import Clock
 from gateway.distrust import trust_again
 from gateway.durable import sync_folder
 from gateway.errors import RefusedError, UplinkError
 from gateway.identity import Identity, adopt, known_identity, new_seed, read_key, write_key
+from gateway.second_key import make_second_key, read_second_key, second_key_file
 from gateway.store import Store
 from gateway.trust_store import keep_root, keep_trust, trust_folder
 from gateway.uplink import RefusedByCentreError, Uplink
@@ -46,6 +48,8 @@ class _Offer:
     plant: str
     origin: str
     log_vkey: str
+    sm2: bool = False
+    """Whether the plant signs twice."""
     epoch: int = 1
     """The epoch after all that the centre knows of this gateway, whose disk may have been lost."""
 
@@ -85,7 +89,7 @@ def enrol(
             f"{waiting} statements still wait for the centre, which takes none of them after a change of key;"
             " run cunzheng gateway sync first, or give them up with --abandon",
         )
-    offer, statement, answer = _resumed(writer, uplink, code) or _begun(writer, uplink, clock, key_file, code)
+    offer, statement, answer = _resumed(writer, uplink, key_file, code) or _begun(writer, uplink, clock, key_file, code)
     trust, approve = _verified(answer, statement, offer)
     identity = Identity(
         gw=offer.gw,
@@ -138,15 +142,32 @@ def _begun(
             "kid": key.kid,
             "jwk": dict(key.jwk),
             "nonce": offer.nonce,
+            **_second_public(key_file, offer),
         },
         key,
     )
     pending = {"code": sha256_hex(code.encode()), "offer": asdict(offer), "statement": statement.jws}
     writer.call(lambda store: store.put(_PENDING, json.dumps(pending)))
-    return offer, statement, _object(_asked(uplink, FINISH, {"code": code, "statement": statement.jws}))
+    return offer, statement, _object(_asked(uplink, FINISH, _question(key_file, code, statement)))
 
 
-def _resumed(writer: Writer, uplink: Uplink, code: str) -> tuple[_Offer, Statement, Mapping[str, Any]] | None:
+def _second_public(key_file: Path, offer: _Offer) -> dict[str, str]:
+    """Make the second key where the plant signs twice; its public half goes with the enrolment."""
+    return {"sm2": make_second_key(_new_second_file(key_file)).public} if offer.sm2 else {}
+
+
+def _question(key_file: Path, code: str, statement: Statement) -> dict[str, str]:
+    """Send an enrolment; a second key proves itself by signing it, too."""
+    question = {"code": code, "statement": statement.jws}
+    if "sm2" in statement.payload:
+        second = read_second_key(_new_second_file(key_file))
+        question["sm2"] = second.sign(signing_input(statement.jws)).hex()
+    return question
+
+
+def _resumed(
+    writer: Writer, uplink: Uplink, key_file: Path, code: str
+) -> tuple[_Offer, Statement, Mapping[str, Any]] | None:
     """Send the statement of an enrolment whose answer was lost once more; the centre answers again."""
     text = writer.call(lambda store: store.get(_PENDING))
     pending = json.loads(text) if text else None
@@ -154,7 +175,7 @@ def _resumed(writer: Writer, uplink: Uplink, code: str) -> tuple[_Offer, Stateme
         return None
     statement = parse(pending["statement"])
     try:
-        answer = _asked(uplink, FINISH, {"code": code, "statement": statement.jws})
+        answer = _asked(uplink, FINISH, _question(key_file, code, statement))
     except RefusedError:
         # The centre never took it: begin anew with a fresh nonce.
         return None
@@ -177,7 +198,7 @@ def _offer(answer: Mapping[str, Any]) -> _Offer:
         if isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 1:
             raise _odd("epoch is no number")
         nonce, gw, plant, origin, log_vkey = (str(answer[name]) for name in _OFFERED)
-        return _Offer(nonce, gw, plant, origin, log_vkey, epoch)
+        return _Offer(nonce, gw, plant, origin, log_vkey, answer.get("sm2") is True, epoch)
     except KeyError as error:
         raise _odd(f"{error.args[0]} is missing") from error
 
@@ -196,7 +217,16 @@ def _install_key(key_file: Path) -> None:
         if key_file.exists():
             key_file.rename(key_file.with_name(f"{key_file.name}.{read_key(key_file).kid[:12]}"))
         _new_key_file(key_file).rename(key_file)
+        second = second_key_file(key_file)
+        if second.exists():
+            second.rename(second.with_name(f"{second.name}.old"))
+        if _new_second_file(key_file).exists():
+            _new_second_file(key_file).rename(second)
         sync_folder(key_file.parent)
+
+
+def _new_second_file(key_file: Path) -> Path:
+    return second_key_file(_new_key_file(key_file))
 
 
 def _new_key_file(key_file: Path) -> Path:

@@ -20,11 +20,12 @@ from evidence.note import Checkpoint
 from evidence.receipt import Receipt, verify_receipt
 from evidence.statement import Statement
 from evidence.trust import Trust
+from evidence.verify_sm2 import signing_input
 from evidence.verify_statement import verify_logged, verify_statement
 from gateway import chain
 from gateway.answers import answer_want
 from gateway.distrust import keep_evidence, require_trusted
-from gateway.errors import GatewayError, IntegrityError, NoLongerKeptError, RefusedError, UplinkError
+from gateway.errors import GatewayError, IntegrityError, MisuseError, NoLongerKeptError, RefusedError, UplinkError
 from gateway.logwatch import Anchor, LogHistoryError, RemoteTiles, verified_head
 from gateway.month import sign_declared_months
 from gateway.pipeline import Pipeline
@@ -43,6 +44,7 @@ from gateway.pulled_store import (
     want_content,
 )
 from gateway.rawtile import write_file
+from gateway.second_key import SecondKey, read_second_key, second_key_file
 from gateway.store import Store
 from gateway.trust_store import fetch_trust, keep_trust, known_root, known_trust, trust_folder
 from gateway.uplink import RefusedByCentreError, Uplink
@@ -60,6 +62,7 @@ ASKED_AGAIN = 20
 """Entries that did not verify, asked for once more in a round."""
 _HISTORY = "log-history"
 _REFUSED = "refused"
+_SECOND = "second-key"
 _ENDED_KEY = frozenset({Code.KEY_SUPERSEDED.value, Code.KEY_REVOKED.value})
 
 
@@ -88,6 +91,7 @@ class Syncing:
         self._sender = Sender(Limits(batch_items=batch, longest_pause=longest, blocked_pause=longest))
         self._jitter = random.Random()
         self._tiles = RemoteTiles(uplink)
+        self._second_file = second_key_file(contents.with_name("gateway.key"))
         self._trust = self._writer.call(known_trust)
         self._writer.call(begin_pulling)
 
@@ -135,7 +139,22 @@ class Syncing:
     def _pending(self) -> list[Pending]:
         limit = self._sender.limits.batch_items
         waiting = self._writer.call(lambda store: chain.outgoing(store, limit))
-        return [Pending(one.sid, one.jws, one.consistency) for one in waiting]
+        second = self._second_key() if waiting else None
+        return [
+            Pending(one.sid, one.jws, one.consistency, None if second is None else _second(second, one.jws))
+            for one in waiting
+        ]
+
+    def _second_key(self) -> SecondKey | None:
+        """Return the key of second signatures where the plant's policy asks for them and there is one."""
+        plant = self._trust.registry.plants.get(self._signer.identity.plant)
+        if plant is None or plant.sm2_from is None:
+            return None
+        try:
+            return read_second_key(self._second_file)
+        except MisuseError as error:
+            self._raise(_SECOND, error.zh, error.en)
+            return None
 
     def _send(self, step: Send) -> Outcome:
         self._sender = self._sender.sent()
@@ -157,6 +176,9 @@ class Syncing:
             is_proof=lambda item, receipt: proven.get(item.sid) == receipt,
         )
         self._writer.call(lambda store: self._keep(store, outcome, result))
+        if any(refusal.code == Code.SM2_MISSING.value for refusal in outcome.refused):
+            # The plant's policy may be newer than what is known of it.
+            self._refresh_trust()
         return outcome
 
     def _proven(self, batch: Sequence[Pending], result: PushResult) -> dict[str, str]:
@@ -374,6 +396,10 @@ class Syncing:
     def _raise(self, key: str, zh: str, en: str) -> None:
         now = time_text(self._signer.clock.now())
         self._writer.call(lambda store: raise_problem(store, key, zh, en, now))
+
+
+def _second(key: SecondKey, jws: str) -> str:
+    return key.sign(signing_input(jws)).hex()
 
 
 def _said(refusal: ItemResult) -> str:

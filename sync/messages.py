@@ -33,15 +33,19 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class PushItem:
-    """A statement; a segment brings the consistency proof from the previous end of its tree."""
+    """A statement; a segment brings the consistency proof from the previous end of its tree.
+
+    `sm2` is a second signature in hexadecimal, where the plant's policy asks for one.
+    """
 
     jws: str
     consistency: tuple[str, ...] | None = None
+    sm2: str | None = None
 
     @classmethod
     def read(cls, value: Any, where: str) -> PushItem:
         fields = Fields(value, where)
-        item = cls(fields.text("jws"), fields.optional_texts("consistency", MAX_PATH))
+        item = cls(fields.text("jws"), fields.optional_texts("consistency", MAX_PATH), fields.optional_text("sm2"))
         fields.end()
         return item
 
@@ -53,7 +57,9 @@ class Push:
     items: tuple[PushItem, ...]
 
     def to_json(self) -> str:
-        items = [present({"jws": item.jws, "consistency": _list(item.consistency)}) for item in self.items]
+        items = [
+            present({"jws": item.jws, "consistency": _list(item.consistency), "sm2": item.sm2}) for item in self.items
+        ]
         return dump({"items": items})
 
     @classmethod

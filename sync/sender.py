@@ -69,11 +69,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Pending:
-    """A statement in the queue; `consistency` belongs to segments."""
+    """A statement in the queue; `consistency` belongs to segments, `sm2` is a second signature in hexadecimal."""
 
     sid: str
     jws: str
     consistency: tuple[str, ...] | None = None
+    sm2: str | None = None
 
 
 @dataclass(frozen=True)
@@ -132,7 +133,7 @@ class Sender:
             if self.not_before - now <= longest:
                 return Wait(self.not_before)
         batch = self._batch(pending)
-        return Send(Push(tuple(PushItem(item.jws, item.consistency) for item in batch)), batch)
+        return Send(Push(tuple(PushItem(item.jws, item.consistency, item.sm2) for item in batch)), batch)
 
     def sent(self) -> Sender:
         """Note that a push is on its way."""

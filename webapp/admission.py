@@ -22,7 +22,7 @@ from evidence.statement import Statement, check_payload, parse_envelope
 from evidence.verify_month import Signed
 from evidence.verify_statement import check_key_index, check_role
 from sync import Decision, Known, Link, decide
-from webapp import chain_rules, keyring, kind_rules, month_files, store_log, store_plants
+from webapp import chain_rules, keyring, kind_rules, month_files, second_signatures, store_log, store_plants
 from webapp.errors import CenterError
 from webapp.log import Turn
 from webapp.log_entries import periods_of, row_of
@@ -52,19 +52,19 @@ class Admission:
         self._heads: dict[tuple[str, int], GatewayChain] = {}
         self._has_forgotten = False
 
-    def admit(self, jws: str, consistency: Sequence[str] | None = None) -> Outcome:
+    def admit(self, jws: str, consistency: Sequence[str] | None = None, sm2: str | None = None) -> Outcome:
         """Log a statement, or say why not; a refusal leaves everything as it was."""
-        outcome = self._alone(jws, consistency)
+        outcome = self._alone(jws, consistency, sm2)
         if isinstance(outcome, Logged) and outcome.is_new:
             self._release_followers(outcome.sid)
         return outcome
 
-    def _alone(self, jws: str, consistency: Sequence[str] | None) -> Outcome:
+    def _alone(self, jws: str, consistency: Sequence[str] | None, sm2: str | None = None) -> Outcome:
         """Admit one statement; what that did is undone when it fails in a way nobody foresaw."""
         before = len(self.turn.appended)
         try:
             with self._session.begin_nested():
-                return self._admit(jws, consistency)
+                return self._admit(jws, consistency, sm2)
         except NOT_THE_STATEMENTS_FAULT:
             raise
         except Exception as error:
@@ -75,7 +75,7 @@ class Admission:
             sid = sha256_hex(jws.rpartition(".")[0].encode(errors="replace"))
             return Refused(sid, Code.SCHEMA, "the centre cannot take this statement; its administrator can see why")
 
-    def _admit(self, jws: str, consistency: Sequence[str] | None) -> Outcome:
+    def _admit(self, jws: str, consistency: Sequence[str] | None, sm2: str | None) -> Outcome:
         sid = ""
         try:
             statement = parse_envelope(jws)
@@ -83,13 +83,17 @@ class Admission:
             logged = store_log.by_sid(self._session, sid)
             if logged is not None:
                 return Logged(sid, logged.idx, is_new=False)
-            held = self._judge(statement, consistency)
+            held = self._judge(statement, consistency, sm2)
         except EvidenceError as error:
             return Refused(sid, error.code, error.detail)
-        return held or Logged(sid, self.append(statement), is_new=True)
+        if held is not None:
+            return held
+        second_signatures.keep(self._session, statement, sm2)
+        return Logged(sid, self.append(statement), is_new=True)
 
-    def _judge(self, statement: Statement, consistency: Sequence[str] | None) -> Held | None:
+    def _judge(self, statement: Statement, consistency: Sequence[str] | None, sm2: str | None) -> Held | None:
         signed = self._check_signer(statement)
+        second_signatures.check(self._plant(statement.plant), signed, self.turn.size, sm2)
         self._check_time_and_anchor(signed)
         payload = statement.payload
         if "gw" in payload:

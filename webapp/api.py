@@ -135,6 +135,7 @@ def enrol_start() -> Response:
             "plan": strict_json(plan),
             "origin": center.log.origin,
             "log_vkey": center.log.vkey.text,
+            "sm2": invitation.plant.sm2_from is not None,
         }
     )
 
@@ -145,9 +146,9 @@ def enrol_finish() -> Response:
     """Take the enrolment statement; answer with the approval, receipts and the trust file."""
     center = current_center()
     fields = Fields(parse(request.get_data()))
-    code, statement = fields.text("code"), fields.text("statement")
+    code, statement, sm2 = fields.text("code"), fields.text("statement"), fields.optional_text("sm2")
     fields.end()
-    done = enrolment.finish(center, code, statement)
+    done = enrolment.finish(center, code, statement, sm2)
     with center.database.reading() as session:
         trust = trust_file.trust_of(center, session).to_json()
     enrolled: dict[str, Any] = {"approve": done.approve, "receipts": list(done.receipts), "trust": trust}

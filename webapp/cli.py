@@ -18,6 +18,7 @@ from webapp import (
     export,
     log_restored,
     restored_mark,
+    second_signatures,
     serve,
     settings,
     stamping,
@@ -254,6 +255,35 @@ def plant_add(config: Path, as_json: bool, plan: Path) -> None:
     with _open(config) as opened:
         name = administration.add_plant(opened, data)
     _tell({"plant": name}, _say(f"企业 {name} 已就绪", f"plant {name} is ready"), as_json=as_json)
+
+
+@plant.command(
+    name="second-signature",
+    help=_say(
+        "要求（或不再要求）企业网关以国密 SM2 第二签名。",
+        "Ask a plant's gateways to sign twice, with SM2 too, or no more.",
+    ),
+)
+@_config
+@_json
+@click.argument("name")
+@click.option(
+    "--on/--off",
+    "is_wanted",
+    required=True,
+    help=_say("自下一条日志起要求，或不再要求。", "From the next entry on, or no more."),
+)
+def second_signature(config: Path, as_json: bool, name: str, is_wanted: bool) -> None:
+    """Set the plant's policy."""
+    with _open(config) as opened:
+        since = second_signatures.ask(opened, name, is_wanted=is_wanted)
+    if since is None:
+        line = _say(f"企业 {name} 不再要求第二签名", f"plant {name} signs once")
+    else:
+        line = _say(
+            f"企业 {name} 自日志第 {since} 条起须有第二签名", f"plant {name} signs twice from log entry {since} on"
+        )
+    _tell({"plant": name, "sm2_from": since}, line, as_json=as_json)
 
 
 @center.group(help=_say("网关。", "Gateways."))

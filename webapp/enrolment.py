@@ -18,7 +18,7 @@ from evidence.errors import Code, EvidenceError
 from evidence.roles import GATEWAY
 from evidence.statement import Statement, parse
 from sync import ItemResult, Status
-from webapp import keyring, store_keys, store_log, store_plants, store_users
+from webapp import keyring, second_signatures, store_keys, store_log, store_plants, store_users
 from webapp.accounts import PLANT_ROLES, Account
 from webapp.admission import Admission
 from webapp.center import Center
@@ -92,7 +92,7 @@ def start(center: Center, code: str) -> Invitation:
         return Invitation(invite.nonce, invite.gw, session.get_one(Plant, invite.plant))
 
 
-def finish(center: Center, code: str, jws: str) -> Enrolled:
+def finish(center: Center, code: str, jws: str, sm2: str | None = None) -> Enrolled:
     """Take a gateway's key; asking again with the same statement gives the same answer.
 
     Raises:
@@ -107,6 +107,7 @@ def finish(center: Center, code: str, jws: str) -> Enrolled:
         invite = _good_invite(center, turn.session, code)
         if invite.nonce is None or invite.nonce_expires_at is None or invite.nonce_expires_at < turn.now:
             raise EvidenceError(Code.KEY_UNKNOWN, "the nonce has expired; start again")
+        second_signatures.check_possession(parse(jws), sm2)
         owner = Owner("gateway", invite.gw, GATEWAY, plants=(invite.plant,))
         pair = keyring.enrol(
             Admission(turn, center.log.origin),

@@ -18,7 +18,17 @@ from evidence.statement import parse_envelope
 from evidence.tile_file import TileFile
 from evidence.tiles import TILE_WIDTH
 from evidence.trust import Trust
-from webapp import month_files, month_statements, store_contents, store_log, store_readings, tile_wants, trust_file
+from webapp import (
+    month_files,
+    month_statements,
+    second_signatures,
+    store_contents,
+    store_log,
+    store_plants,
+    store_readings,
+    tile_wants,
+    trust_file,
+)
 from webapp.center import Center
 from webapp.export_times import time_files
 
@@ -51,7 +61,10 @@ def month_bundle(center: Center, plant: str, period: str) -> bytes | None:
             if receipt is not None
         }
         contents = _contents(session, plant, list(payloads.values()))
-        files = Bundle(statements, proofs, contents, checkpoints=times.checkpoints, stamps=times.stamps).files()
+        second = _second(session, plant, rows)
+        files = Bundle(
+            statements, proofs, contents, sm2=second, checkpoints=times.checkpoints, stamps=times.stamps
+        ).files()
         out = io.BytesIO()
         writer = BundleWriter(out)
         for name, data in files.items():
@@ -62,6 +75,13 @@ def month_bundle(center: Center, plant: str, period: str) -> bytes | None:
             writer.add(f"tiles/{tile.name}.json", tile.to_bytes())
         writer.close()
         return out.getvalue()
+
+
+def _second(session: Session, plant: str, rows: Sequence[LogEntry]) -> dict[str, bytes]:
+    """The second signatures that the plant's policy asks for; others would be refused in a bundle."""
+    known = store_plants.find(session, plant)
+    since = None if known is None else known.sm2_from
+    return {} if since is None else second_signatures.of_statements(session, [r.sid for r in rows if r.idx >= since])
 
 
 def _draft_cover(session: Session, plant: str, subjects: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -146,7 +146,9 @@ def _fold_enrol(session: Session, payload: Mapping[str, Any], index: int) -> Non
     jwk = payload["jwk"]
     store_keys.save(
         session,
-        RegistryKey(kid=payload["kid"], jwk=dict(jwk), nonce=payload["nonce"], roles=[], plants=[]),
+        RegistryKey(
+            kid=payload["kid"], jwk=dict(jwk), nonce=payload["nonce"], roles=[], plants=[], sm2=payload.get("sm2")
+        ),
     )
 
 

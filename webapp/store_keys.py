@@ -39,6 +39,7 @@ def entry(row: RegistryKey) -> KeyEntry:
         from_index=row.from_index or 0,
         until_index=row.until_index,
         reason=row.reason,
+        sm2=row.sm2,
     )
 
 

@@ -23,7 +23,7 @@ def list_all(session: Session) -> list[Plant]:
 
 def entry(plant: Plant) -> PlantEntry:
     """What the registry says of a plant."""
-    return PlantEntry(plant.id, plant.zone, plant.region)
+    return PlantEntry(plant.id, plant.zone, plant.region, plant.sm2_from)
 
 
 def add(session: Session, plant: Plant) -> None:

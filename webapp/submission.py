@@ -21,7 +21,7 @@ def submit(center: Center, items: Iterable[PushItem]) -> list[ItemResult]:
 
     def decide(turn: Turn) -> list[Outcome]:
         admission = Admission(turn, center.log.origin)
-        return [admission.admit(item.jws, item.consistency) for item in todo]
+        return [admission.admit(item.jws, item.consistency, item.sm2) for item in todo]
 
     return answers(center, center.log.sequence(decide))
 

@@ -52,6 +52,7 @@ class Dials:
     lose_enrolments: int = 0
     ended_key: str | None = None
     no_quorum: bool = False
+    sm2_from: int | None = None
 
 
 class _QuietServer(ThreadingHTTPServer):
@@ -75,6 +76,7 @@ class SmallCentre:
     tiles: list[dict[str, Any]] = field(default_factory=list)
     live: list[dict[str, Any]] = field(default_factory=list)
     nonces: set[str] = field(default_factory=set)
+    seconds: dict[str, str] = field(default_factory=dict)
     pushes: int = 0
     used: bool = False
     reusable: bool = True
@@ -102,7 +104,7 @@ class SmallCentre:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def trust(self) -> Trust:
-        plants = [PlantEntry("P-0001", "Asia/Shanghai", "420100")]
+        plants = [PlantEntry("P-0001", "Asia/Shanghai", "420100", self.dials.sm2_from)]
         issued = datetime.now(UTC).replace(microsecond=0)  # a gateway holds its own clock against it
         return Trust(LOG, Registry.of(self.keys.values(), plants), len(self.log), issued, issued + timedelta(days=3650))
 
@@ -137,6 +139,12 @@ class SmallCentre:
             entry = self.keys[statement.kid]
             statement.verify_signature(entry.public)
             prev = statement.payload.get("prev")
+            if self.dials.sm2_from is not None and "sm2" not in item:
+                results.append(
+                    {"sid": statement.sid, "status": "refused", "code": "SM2_MISSING", "detail": "sign twice"}
+                )
+                continue
+            self.seconds.update({statement.sid: item["sm2"]} if "sm2" in item else {})
             if statement.kid == self.dials.ended_key:
                 results.append({"sid": statement.sid, "status": "refused", "code": "KEY_SUPERSEDED", "detail": "ended"})
             elif self.dials.refuse and statement.kind == "segment":
@@ -305,8 +313,10 @@ class _Handler(BaseHTTPRequestHandler):
                     "plan": {},
                     "origin": ORIGIN,
                     "log_vkey": LOG.text,
+                    "sm2": self.centre.dials.sm2_from is not None,
                 }
                 return 200, json.dumps(offer).encode()
+            self.centre.seconds["enrolment"] = asked.get("sm2", "")
             return 200, json.dumps(centre.enrol(asked["statement"])).encode()
         if url.path == "/log/checkpoint":
             return 200, centre.checkpoint().encode()
