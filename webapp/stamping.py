@@ -6,10 +6,10 @@ stamped is the checkpoint's text without signatures (`evidence/stamp.py`).
 
 from __future__ import annotations
 
+import urllib.request
 from dataclasses import dataclass
 from datetime import datetime
-
-import httpx
+from http.client import HTTPException
 
 from evidence.encoding import time_text
 from evidence.errors import EvidenceError
@@ -90,19 +90,18 @@ def stamp_newest(center: Center) -> Stamped | None:
 
 
 def _asked(settings: TsaSettings, request: bytes) -> bytes:
+    headers = {"Content-Type": _REQUEST_TYPE, "Accept": _REPLY_TYPE}
+    # The address is the administrator's, http or https by the settings; proxies of the environment are not asked.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        answer = httpx.post(
-            settings.url,
-            content=request,
-            headers={"Content-Type": _REQUEST_TYPE, "Accept": _REPLY_TYPE},
-            timeout=settings.timeout_s,
-            trust_env=False,
-        )
-    except httpx.HTTPError as error:
+        question = urllib.request.Request(settings.url, data=request, headers=headers, method="POST")
+        with opener.open(question, timeout=settings.timeout_s) as answer:
+            data: bytes = answer.read(MAX_BYTES + 1)
+    except (OSError, HTTPException, ValueError) as error:
         raise _away(settings, str(error) or type(error).__name__) from error
-    if answer.status_code != httpx.codes.OK or len(answer.content) > MAX_BYTES:
-        raise _away(settings, f"HTTP {answer.status_code}, {len(answer.content)} bytes")
-    return answer.content
+    if len(data) > MAX_BYTES:
+        raise _away(settings, f"more than {MAX_BYTES} bytes")
+    return data
 
 
 def _away(settings: TsaSettings, what: str) -> CenterError:

@@ -56,6 +56,10 @@ ONE_FILE = {
     "sqlite_utils": ("gateway/",),
     "sqlalchemy": ("webapp/",),
     "flask": ("webapp/",),
+    "tuf": ("gateway/trust_client.py", "webapp/trust_"),
+    "securesystemslib": ("webapp/trust_metadata.py",),
+    "rfc3161_client": ("evidence/stamp.py",),
+    "gmssl_pyx": ("evidence/sm2.py",),
 }
 
 
