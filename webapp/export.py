@@ -31,6 +31,7 @@ from webapp import (
 )
 from webapp.center import Center
 from webapp.export_times import time_files
+from webapp.models import LogEntry
 
 TILES_AT_ONCE = 64
 """Raw tiles that are fetched from the database together: a month may have ten thousand."""

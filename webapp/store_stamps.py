@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from webapp.models import CheckpointRow, TimeStamp
+from webapp.models import CheckpointRow, CosignedCheckpoint, TimeStamp
 
 
 def find(session: Session, size: int) -> TimeStamp | None:
@@ -34,14 +34,15 @@ def first_over(session: Session, indexes: Iterable[int]) -> list[TimeStamp]:
 
 
 def first_checkpoints_over(session: Session, indexes: Iterable[int]) -> dict[int, str]:
-    """Give, for each entry, the first checkpoint that holds it: text by size."""
+    """Give, for each entry, the first checkpoint that holds it, a cosigned one where there is any: text by size."""
     found: dict[int, str] = {}
     for index in indexes:
-        row = session.scalar(
-            select(CheckpointRow).where(CheckpointRow.size > index).order_by(CheckpointRow.size).limit(1)
-        )
-        if row is not None:
-            found[row.size] = row.text
+        for table in (CosignedCheckpoint, CheckpointRow):
+            query = select(table.size, table.text).where(table.size > index).order_by(table.size).limit(1)
+            row = session.execute(query).first()
+            if row is not None:
+                found[row.size] = row.text
+                break
     return found
 
 

@@ -1,6 +1,6 @@
 """Time-stamps over checkpoints, second signatures of statements, and which plants ask for them.
 
-Revision: 0007, after 0003.
+Revision: 0005, after 0004.
 """
 
 import sqlalchemy as sa
@@ -8,8 +8,8 @@ from alembic import op
 
 from webapp.models import UtcDateTime
 
-revision = "0007"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
