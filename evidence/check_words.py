@@ -32,6 +32,7 @@ CHECK_WORDS: Mapping[str, tuple[str, str]] = {
     "quality": ("错误级检查结果已说明理由", "reason given for findings of severity E"),
     "approval": ("按顺序审核通过", "approvals in the prescribed order"),
     "report": ("审核所依据的报告", "reports that reviews stand on"),
+    "challenge": ("原始数据留存抽查", "retention challenges"),
     "content": ("文件内容与摘要相符", "files have the bytes they are named by"),
     "reading": ("公开读数与根哈希相符", "disclosed readings lead to the signed root"),
     "tile": ("原始数据块与根哈希相符", "raw tiles lead to the signed root"),

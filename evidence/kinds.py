@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from evidence.challenge_kinds import ChallengeData
 from evidence.commissioning_kinds import CommissionedData
 from evidence.errors import Code, EvidenceError
 from evidence.members import (
@@ -352,12 +353,19 @@ class Review(_Statement):
 
 
 class Inspect(_Statement):
-    """An inspector's findings on site."""
+    """An inspector's findings about statements, and the retention challenge they stand on."""
 
     kind: Literal["inspect"]
-    subjects: Annotated[list[Sid], Field(min_length=1)]
-    findings: list[Text]
+    subjects: Annotated[list[Sid], Field(min_length=1, max_length=1000)]
+    findings: Annotated[list[Text], Field(max_length=100)]
     anchor: Anchor | None
+    challenge: ChallengeData | None = None
+
+    @model_validator(mode="after")
+    def _challenge_is_of_a_subject(self) -> "Inspect":
+        if self.challenge is not None and self.challenge.month not in self.subjects:
+            raise ValueError("the challenged month is none of the subjects")
+        return self
 
 
 class KeyScope(Closed):

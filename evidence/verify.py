@@ -1,7 +1,7 @@
 """Verification of a bundle against a trust file: offline, in a fixed order, every finding named.
 
-Order: container and index, each statement (C1) with its receipt, times, each month (C2), contents, disclosed readings
-and raw tiles, age of the trust file. No network, no file, no clock: the moment is an argument.
+Order: container and index, each statement (C1) with its receipt, times, each month (C2), challenges, contents, disclosed
+readings and raw tiles, age of the trust file. No network, no file, no clock: the moment is an argument.
 """
 
 from collections.abc import Callable
@@ -14,6 +14,7 @@ from evidence.trust import Trust
 from evidence.verdict import Report, Verdict
 from evidence.verify_chains import check_clocks, check_numbers
 from evidence.verify_contents import check_content_files
+from evidence.verify_inspect import check_challenges
 from evidence.verify_months import check_months
 from evidence.verify_readings import check_readings
 from evidence.verify_sm2 import check_second_signatures
@@ -52,6 +53,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     check_clocks,
     check_times_of_log,
     check_months,
+    check_challenges,
     check_content_files,
     check_readings,
     check_tiles,
