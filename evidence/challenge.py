@@ -1,8 +1,9 @@
 """The retention challenge (C2): raw tiles that nobody could know before, and what the answers to it mean.
 
-A request names a signed month and the size of the log when it was made. The root of a checkpoint signed later fixes
-which tiles are asked for, so a plant cannot keep just those, and whoever asks cannot pick them. What was answered, and
-when, is told to these functions; they ask nobody and know no clock.
+A request names a signed month and the size of the log when it was made. A checkpoint signed later fixes which tiles
+are asked for, so a plant cannot keep just those, and whoever asks cannot pick them. The log's signature is drawn from
+beside the root: whoever appends the next entry knows that root before, and could try statements until the draw misses
+what was lost. What was answered, and when, is told to these functions; they ask nobody and know no clock.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from enum import StrEnum
 from typing import Any
 
 from evidence.errors import Code, EvidenceError
-from evidence.note import Checkpoint
+from evidence.note import Checkpoint, NoteKey, parse_note
 from evidence.tiles import TILE_WIDTH
 
 LEAST_DRAWS = 299
@@ -60,13 +61,26 @@ def tile_count(cover: Iterable[Mapping[str, Any]]) -> int:
     return sum(len(tiles) for _, tiles in _touched(cover))
 
 
-def draw(root: bytes, month: str, cover: Sequence[Mapping[str, Any]], draws: int = LEAST_DRAWS) -> list[TileRef]:
+def seed_of(checkpoint: Checkpoint, log: NoteKey) -> bytes:
+    """Return what tiles are drawn from: the 32 bytes of a checkpoint's root and the 64 of the log's signature.
+
+    Raises:
+        EvidenceError: ``SIGNATURE`` unless the log signed it exactly once; the signature itself is not checked here.
+    """
+    lines = parse_note(checkpoint.note).signatures
+    signatures = [blob for name, key_id, blob in lines if (name, key_id) == (log.name, log.key_id)]
+    if len(signatures) != 1 or len(signatures[0]) != 64:
+        raise EvidenceError(Code.SIGNATURE, f"a seed bears one signature of {log.name}, this one {len(signatures)}")
+    return checkpoint.root + signatures[0]
+
+
+def draw(seed: bytes, month: str, cover: Sequence[Mapping[str, Any]], draws: int = LEAST_DRAWS) -> list[TileRef]:
     """Draw tiles of a month, in the order of their first draw, each once.
 
-    Draw k is the first 8 bytes (big-endian) of SHA-256(``root`` ‖ 32 bytes of the ``month`` sid ‖ big-endian uint32 k)
+    Draw k is the first 8 bytes (big-endian) of SHA-256(``seed`` ‖ 32 bytes of the ``month`` sid ‖ big-endian uint32 k)
     modulo the number of tiles; the tiles are counted through the cover, entry by entry.
     """
-    return list(dict.fromkeys(_drawn(root, month, cover, draws)))
+    return list(dict.fromkeys(_drawn(seed, month, cover, draws)))
 
 
 def least_size(ref: TileRef, cover: Iterable[Mapping[str, Any]]) -> int:
@@ -97,24 +111,28 @@ def result_of(states: Iterable[TileState | str | None]) -> Result | None:
 
 
 def check_tiles(
-    challenge: Mapping[str, Any], seed: Checkpoint, cover: Sequence[Mapping[str, Any]], logged_at: int | None
+    challenge: Mapping[str, Any],
+    checkpoint: Checkpoint,
+    log: NoteKey,
+    cover: Sequence[Mapping[str, Any]],
+    logged_at: int | None,
 ) -> None:
-    """Check a challenge of a statement (its schema holds) against its seed, whose signature was verified.
+    """Check a challenge of a statement (its schema holds) against its checkpoint, whose signature was verified.
 
     ``cover`` is that of the challenged month, ``logged_at`` the month's log index, None when that is not known.
 
     Raises:
-        EvidenceError: ``CHALLENGE_FAIL``.
+        EvidenceError: ``CHALLENGE_FAIL``, or ``SIGNATURE`` as of ``seed_of``.
     """
     asked = challenge["asked"]
-    if seed.size <= asked:
+    if checkpoint.size <= asked:
         raise EvidenceError(
-            Code.CHALLENGE_FAIL, f"its seed of {seed.size} entries was known when it was asked, at {asked}"
+            Code.CHALLENGE_FAIL, f"its seed of {checkpoint.size} entries was known when it was asked, at {asked}"
         )
     if logged_at is not None and logged_at >= asked:
         raise EvidenceError(Code.CHALLENGE_FAIL, f"asked at {asked}, before the month was logged at {logged_at}")
     stated = [TileRef(one["gw"], one["epoch"], one["tile"]) for one in challenge["tiles"]]
-    if not _follow(stated, seed.root, challenge["month"], cover):
+    if not _follow(stated, seed_of(checkpoint, log), challenge["month"], cover):
         raise EvidenceError(Code.CHALLENGE_FAIL, "its tiles do not follow from its seed")
     result = result_of(one["state"] for one in challenge["tiles"])
     if result != challenge["result"]:
@@ -137,22 +155,22 @@ def check_result(challenge: Mapping[str, Any]) -> None:
         )
 
 
-def _follow(stated: Sequence[TileRef], root: bytes, month: str, cover: Sequence[Mapping[str, Any]]) -> bool:
+def _follow(stated: Sequence[TileRef], seed: bytes, month: str, cover: Sequence[Mapping[str, Any]]) -> bool:
     """Tell whether tiles are those of some number of draws, of LEAST_DRAWS at least."""
     drawn: dict[TileRef, None] = {}
-    for count, tile in enumerate(_drawn(root, month, cover, MOST_DRAWS), 1):
+    for count, tile in enumerate(_drawn(seed, month, cover, MOST_DRAWS), 1):
         drawn.setdefault(tile)
         if count >= LEAST_DRAWS and len(drawn) >= len(stated):
             break
     return list(drawn) == list(stated)
 
 
-def _drawn(root: bytes, month: str, cover: Sequence[Mapping[str, Any]], draws: int) -> Iterator[TileRef]:
+def _drawn(seed: bytes, month: str, cover: Sequence[Mapping[str, Any]], draws: int) -> Iterator[TileRef]:
     touched = list(_touched(cover))
     count = sum(len(tiles) for _, tiles in touched)
     if not count:
         return
-    begun = hashlib.sha256(root + bytes.fromhex(month))
+    begun = hashlib.sha256(seed + bytes.fromhex(month))
     for counter in range(draws):
         digest = begun.copy()
         digest.update(struct.pack(">I", counter))

@@ -36,5 +36,5 @@ def _check_challenge(inspect: Signed, month: Signed, trust: Trust) -> None:
         raise EvidenceError(
             Code.TIME_CONTRADICTION, f"logged at {inspect.index}, yet its seed is of a log of {seed.size}"
         )
-    check_tiles(challenge, seed, month.payload["cover"], month.index)
+    check_tiles(challenge, seed, trust.log, month.payload["cover"], month.index)
     check_result(challenge)

@@ -15,10 +15,13 @@ from webapp.models import User
 
 TECHNICIAN, RESPONSIBLE = "technician", "responsible"
 CITY, PROVINCE, NATION = "city", "province", "nation"
+INSPECTOR = "inspector"
 ADMIN = "admin"
 PLANT_ROLES = (TECHNICIAN, RESPONSIBLE)
 REVIEW_ROLES = (CITY, PROVINCE, NATION)
-ROLES = (*PLANT_ROLES, *REVIEW_ROLES, ADMIN)
+CHALLENGE_ROLES = (*REVIEW_ROLES, INSPECTOR)
+"""Who may ask a plant to show raw tiles that nobody chose."""
+ROLES = (*PLANT_ROLES, *REVIEW_ROLES, INSPECTOR, ADMIN)
 MIN_PASSWORD = 10
 """Characters; long enough that the rate limit makes guessing hopeless."""
 
@@ -73,7 +76,7 @@ class Account(UserMixin):
     @property
     def may_see_all(self) -> bool:
         """Whether every plant is this person's business."""
-        return self.role == ADMIN or (self.is_reviewer and not self.region)
+        return self.role == ADMIN or (self.role in CHALLENGE_ROLES and not self.region)
 
     def may_see(self, plant: str, region: str) -> bool:
         """Tell whether a plant (in `region`) is this person's business."""

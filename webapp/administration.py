@@ -38,7 +38,13 @@ from webapp.refusal import Outcome, Refused
 from webapp.settings import Settings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,63}\Z")
-_REGION_DIGITS = {accounts.CITY: 4, accounts.PROVINCE: 2, accounts.NATION: 0}
+_REGION_DIGITS = {
+    accounts.CITY: (4,),
+    accounts.PROVINCE: (2,),
+    accounts.NATION: (0,),
+    accounts.INSPECTOR: (0, 2, 4, 6),
+}
+"""Digits of a region by GB/T 2260; an inspector may be of a district, a city, a province or the nation."""
 FIRST_ENROLMENTS = 1
 REVOCATION_REASONS = ("lost", "compromised", "ceased", "superseded")
 
@@ -185,10 +191,10 @@ def _check_user(name: str, role: str, password: str, plants: Sequence[str], regi
     if role in accounts.PLANT_ROLES and not plants:
         raise CenterError(f"角色 {role} 需要 --plant", f"role {role} needs --plant", exit_code=3)
     digits = _REGION_DIGITS.get(role)
-    if digits is not None and not re.fullmatch(f"[0-9]{{{digits}}}", region):
+    if digits is not None and (len(region) not in digits or not re.fullmatch("[0-9]*", region)):
         raise CenterError(
-            f"角色 {role} 的 --region 应为 {digits} 位行政区划代码",
-            f"role {role} needs --region with {digits} digits of GB/T 2260",
+            f"角色 {role} 的 --region 应为 {'、'.join(map(str, digits))} 位行政区划代码",
+            f"role {role} needs --region with {' or '.join(map(str, digits))} digits of GB/T 2260",
             exit_code=3,
         )
 

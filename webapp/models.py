@@ -383,7 +383,7 @@ class LiveSample(Base):
 
 
 class TileWant(Base):
-    """A raw tile that somebody asked the gateway for."""
+    """A raw tile that somebody asked the gateway for; made by nobody where only challenges ask for it."""
 
     __tablename__ = "tile_want"
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
@@ -412,6 +412,44 @@ class TileAnswer(Base):
     raw: Mapped[list[Any]]
     segment_sid: Mapped[str] = mapped_column(SID)
     received_at: Mapped[datetime]
+
+
+class Challenge(Base):
+    """A retention challenge of a month: what was asked when the log had `asked` entries, and until when it counts.
+
+    `seed_size` is the checkpoint that fixed its tiles; before one is signed there are none.
+    """
+
+    __tablename__ = "challenge"
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    plant: Mapped[str] = mapped_column(PLANT)
+    period: Mapped[str] = mapped_column(PERIOD)
+    month: Mapped[str] = mapped_column(SID)
+    asked: Mapped[int] = mapped_column(BigInteger)
+    draws: Mapped[int] = mapped_column(Integer)
+    days: Mapped[int] = mapped_column(Integer)
+    made_by: Mapped[str] = mapped_column(String(64))
+    made_at: Mapped[datetime]
+    seed_size: Mapped[int | None] = mapped_column(BigInteger)
+    due_at: Mapped[datetime | None]
+    __table_args__ = (Index("ix_challenge_plant", "plant", "period"),)
+
+
+class ChallengeTile(Base):
+    """One tile of a challenge, and the first answer to it; without a code, it proved itself up to `least_size`."""
+
+    __tablename__ = "challenge_tile"
+    challenge: Mapped[str] = mapped_column(ForeignKey("challenge.id"), primary_key=True)
+    place: Mapped[int] = mapped_column(Integer, primary_key=True)
+    plant: Mapped[str] = mapped_column(PLANT)
+    gw: Mapped[str] = mapped_column(GATEWAY)
+    epoch: Mapped[int] = mapped_column(Integer)
+    tile: Mapped[int] = mapped_column(BigInteger)
+    least_size: Mapped[int] = mapped_column(BigInteger)
+    answered_at: Mapped[datetime | None]
+    code: Mapped[str] = mapped_column(String(40), default="")
+    said: Mapped[dict[str, Any]]
+    __table_args__ = (Index("ix_challenge_tile_tile", "gw", "epoch", "tile"),)
 
 
 class LoginFailure(Base):

@@ -16,6 +16,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
+from evidence.challenge import LEAST_DRAWS, MOST_DRAWS
 from webapp.errors import CenterError
 
 ENVIRONMENT_URL = "CUNZHENG_DATABASE_URL"
@@ -72,6 +73,13 @@ class LimitSettings(_Section):
     storage: str = "memory://"
 
 
+class ChallengeSettings(_Section):
+    """Retention challenges: how many tiles are drawn, and how long their answers may take."""
+
+    draws: Annotated[int, Field(ge=LEAST_DRAWS, le=MOST_DRAWS)] = LEAST_DRAWS
+    days: Annotated[int, Field(ge=1, le=90)] = 7
+
+
 class NoticeSettings(_Section):
     """A sentence at the top of every page, in both languages; empty for none."""
 
@@ -98,6 +106,7 @@ class Settings(_Section):
     limits: LimitSettings = LimitSettings()
     notice: NoticeSettings = NoticeSettings()
     tsa: TsaSettings = TsaSettings()
+    challenge: ChallengeSettings = ChallengeSettings()
 
     @property
     def database_url(self) -> str:

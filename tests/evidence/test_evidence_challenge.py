@@ -22,6 +22,7 @@ from evidence.challenge import (
     draw,
     least_size,
     result_of,
+    seed_of,
     state_of,
     tile_count,
 )
@@ -29,13 +30,14 @@ from evidence.errors import Code, EvidenceError
 from evidence.keys import SigningKey
 from evidence.kinds import validate
 from evidence.merkle import leaf_hash, root
-from evidence.note import Checkpoint, parse_checkpoint, sign_checkpoint
+from evidence.note import parse_checkpoint, sign_checkpoint
 from evidence.statement import Statement
 from evidence.verdict import Report, Verdict
 from evidence.verify import verify_bundle
 
 MONTH = "ab" * 32
 ROOT = bytes(range(32))
+SEED = bytes(range(96))
 COVER = [
     {"gw": "GW-1", "epoch": 1, "start": 300, "end": 1000},
     {"gw": "GW-1", "epoch": 2, "start": 0, "end": 257},
@@ -59,23 +61,23 @@ def test_draws_are_those_that_anyone_can_compute_by_hand() -> None:
     """The rule of docs/protocol.md once more, written without this package."""
     expected = []
     for counter in range(LEAST_DRAWS):
-        text = ROOT.hex() + MONTH + f"{counter:08x}"
+        text = SEED.hex() + MONTH + f"{counter:08x}"
         number = int(hashlib.sha256(bytes.fromhex(text)).hexdigest()[:16], 16) % len(TILES)
         if TILES[number] not in expected:
             expected.append(TILES[number])
     assert tile_count(COVER) == len(TILES)
-    assert draw(ROOT, MONTH, COVER) == [TileRef(*tile) for tile in expected]
+    assert draw(SEED, MONTH, COVER) == [TileRef(*tile) for tile in expected]
 
 
 def test_draws_of_a_month_of_many_tiles_stay_what_they_were() -> None:
     """A fixed example, for verifiers in other languages: 10,125 tiles of one gateway."""
     cover = [{"gw": "GW-0001", "epoch": 1, "start": 0, "end": 2_592_000}]
-    drawn = draw(ROOT, MONTH, cover)
-    assert [one.tile for one in drawn[:4]] == [2888, 4392, 4548, 3166]
-    assert len(drawn) == 293
+    drawn = draw(SEED, MONTH, cover)
+    assert [one.tile for one in drawn[:4]] == [8916, 8153, 1439, 8130]
+    assert len(drawn) == 295
 
 
-@given(covers, st.binary(min_size=32, max_size=32), st.integers(1, 200))
+@given(covers, st.binary(min_size=96, max_size=96), st.integers(1, 200))
 def test_every_draw_is_a_tile_of_the_cover_and_more_draws_only_add(
     cover: list[dict[str, Any]], seed: bytes, draws: int
 ) -> None:
@@ -88,13 +90,13 @@ def test_every_draw_is_a_tile_of_the_cover_and_more_draws_only_add(
 def test_as_many_draws_find_a_loss_of_one_percent_as_promised() -> None:
     """Of 250 challenges with fixed seeds to a plant that lost 100 of 10,000 tiles, nearly all hit a lost one."""
     cover = [{"gw": "GW", "epoch": 1, "start": 0, "end": 2_560_000}]
-    hits = sum(any(one.tile % 100 == 0 for one in draw(bytes([n]) * 32, MONTH, cover)) for n in range(250))
+    hits = sum(any(one.tile % 100 == 0 for one in draw(bytes([n]) * 96, MONTH, cover)) for n in range(250))
     assert hits >= 0.9 * 250
 
 
 def test_a_month_without_readings_has_nothing_to_draw() -> None:
     assert tile_count([]) == 0
-    assert draw(ROOT, MONTH, []) == []
+    assert draw(SEED, MONTH, []) == []
 
 
 @pytest.mark.parametrize(
@@ -138,13 +140,18 @@ def test_a_challenge_is_passed_only_when_all_is_proven(states: list[TileState | 
 # --- a challenge in a statement --------------------------------------------------------------------
 
 
+def drawn_from(world: World, seed: str, month: Statement, draws: int = LEAST_DRAWS) -> list[TileRef]:
+    """What a seed fixes."""
+    return draw(seed_of(parse_checkpoint(seed), world.trust().log), month.sid, month.payload["cover"], draws)
+
+
 def challenge(world: World, month: Statement, *, draws: int = LEAST_DRAWS, **changed: Any) -> dict[str, Any]:
     """Ask now; whatever is logged next gives the seed."""
     asked = len(world.log)
     world.device("event", type="maintenance", data={"reason": "filter changed"})
     hashes = [leaf_hash(jws.encode()) for jws in world.log]
     seed = sign_checkpoint(ORIGIN, len(hashes), root(hashes), world.log_key)
-    tiles = draw(root(hashes), month.sid, month.payload["cover"], draws)
+    tiles = drawn_from(world, seed, month, draws)
     stated = [{"gw": one.gw, "epoch": one.epoch, "tile": one.tile, "state": "proven"} for one in tiles]
     return {"month": month.sid, "asked": asked, "seed": seed, "tiles": stated, "result": "passed", **changed}
 
@@ -182,17 +189,38 @@ def test_a_passed_challenge_leaves_the_month_valid_and_is_counted(world: World, 
     assert [(check.passed, check.failed) for check in report.checks if check.name == "challenge"] == [(1, 0)]
 
 
-def test_more_draws_than_asked_for_at_least_are_taken(world: World, month: Statement) -> None:
+def test_more_draws_than_asked_for_at_least_are_taken(world: World) -> None:
     wide = [{"gw": "GW-1", "epoch": 1, "start": 0, "end": 2_560_000}]
-    asked, size = 5, 6
+    seed, log = parse_checkpoint(sign_checkpoint(ORIGIN, 6, ROOT, world.log_key)), world.trust().log
     for draws in (LEAST_DRAWS, LEAST_DRAWS + 40, MOST_DRAWS):
-        tiles = [
-            {"gw": t.gw, "epoch": t.epoch, "tile": t.tile, "state": "proven"} for t in draw(ROOT, MONTH, wide, draws)
-        ]
-        said = {"month": MONTH, "asked": asked, "tiles": tiles, "result": "passed"}
-        check_tiles(said, Checkpoint(ORIGIN, size, ROOT, ""), wide, 4)
+        drawn = draw(seed_of(seed, log), MONTH, wide, draws)
+        tiles = [{"gw": one.gw, "epoch": one.epoch, "tile": one.tile, "state": "proven"} for one in drawn]
+        said = {"month": MONTH, "asked": 5, "tiles": tiles, "result": "passed"}
+        check_tiles(said, seed, log, wide, 4)
     with pytest.raises(EvidenceError, match="do not follow"):
-        check_tiles({**said, "tiles": tiles[:250]}, Checkpoint(ORIGIN, size, ROOT, ""), wide, 4)
+        check_tiles({**said, "tiles": tiles[:250]}, seed, log, wide, 4)
+
+
+def test_who_appends_the_next_entry_cannot_choose_what_is_drawn(world: World) -> None:
+    """A plant lost 100 of 10,000 tiles and tries statements until the root to come would spare it: in vain."""
+    cover = [{"gw": "GW-1", "epoch": 1, "start": 0, "end": 2_560_000}]
+    log = [leaf_hash(jws.encode()) for jws in world.log]
+    tried = 0
+    while True:
+        foreseen = root([*log, leaf_hash(b"statement %d" % tried)])
+        if not any(one.tile % 100 == 0 for one in draw(foreseen, MONTH, cover)):
+            break
+        tried += 1
+    assert 0 < tried < 100, "the root alone could be chosen at leisure"
+    seed = parse_checkpoint(sign_checkpoint(ORIGIN, len(log) + 1, foreseen, world.log_key))
+    assert any(one.tile % 100 == 0 for one in draw(seed_of(seed, world.trust().log), MONTH, cover))
+
+
+def test_a_seed_that_the_log_signed_twice_is_none(world: World) -> None:
+    note = sign_checkpoint(ORIGIN, 6, ROOT, world.log_key)
+    doubled = parse_checkpoint(note + note.rpartition("\n\n")[2])
+    with pytest.raises(EvidenceError, match="SIGNATURE"):
+        seed_of(doubled, world.trust().log)
 
 
 @pytest.mark.parametrize("state", ["refused", "missing"])
@@ -280,8 +308,8 @@ def test_a_seed_signed_with_the_right_name_by_another_is_named(world: World, mon
 def test_a_seed_larger_than_the_log_was_is_named(world: World, month: Statement) -> None:
     said = challenge(world, month)
     future = sign_checkpoint(ORIGIN, 500, ROOT, world.log_key)
-    tiles = draw(ROOT, month.sid, month.payload["cover"])
-    said["tiles"] = [{"gw": t.gw, "epoch": t.epoch, "tile": t.tile, "state": "proven"} for t in tiles]
+    tiles = drawn_from(world, future, month)
+    said["tiles"] = [{"gw": one.gw, "epoch": one.epoch, "tile": one.tile, "state": "proven"} for one in tiles]
     inspect(world, month, {**said, "seed": future})
     assert found(verify(world)) == {(Code.TIME_CONTRADICTION, Verdict.INVALID)}
 
