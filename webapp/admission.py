@@ -101,7 +101,7 @@ class Admission:
             if held is not None:
                 return held
             chain_rules.check(self._session, signed, consistency)
-        kind_rules.check(self._session, signed)
+        kind_rules.check(self._session, signed, self.turn.now)
         return None
 
     def _check_signer(self, statement: Statement) -> Signed:
@@ -223,6 +223,8 @@ class Admission:
         plant = self._plant(statement.plant)
         if plant is None:
             return set()
+        if statement.kind == "inspect":
+            return month_files.inspected_periods(self._session, statement)
         reviewed = month_files.reviewed_period(self._session, statement) if statement.kind == "review" else None
         return periods_of(statement, ZoneInfo(plant.zone), reviewed)
 

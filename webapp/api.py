@@ -24,6 +24,7 @@ from evidence.statement import parse_envelope
 from sync import ContentRef, Live, PulledItem, PullResult, Push, PushResult, TileRefusal, TileWanted, read_tile
 from sync.fields import Fields, parse
 from webapp import (
+    challenges,
     content_types,
     enrolment,
     store_contents,
@@ -180,6 +181,7 @@ def pull() -> Response:
     """Give what was logged about the gateway's plant by others, the files it names, and tiles asked for."""
     center = current_center()
     after = _number("after", -1)
+    challenges.fix_due(center.database, center.log.vkey, g.gateway.plant, center.now())
     with center.database.reading() as session:
         # What waits for cosignatures is given when it has a receipt.
         size = center.log.shown_size(session)
@@ -268,8 +270,13 @@ def tiles() -> Response:
         with center.database.writing() as session:
             tile_wants.refuse(session, g.gateway.id, g.gateway.plant, message, center.now())
         return answer_json({"id": message.id, "status": "refused"})
-    with center.database.writing() as session:
-        tile_wants.take(session, g.gateway.id, g.gateway.plant, message, center.now())
+    try:
+        with center.database.writing() as session:
+            tile_wants.take(session, g.gateway.id, g.gateway.plant, message, center.now())
+    except EvidenceError as error:
+        with center.database.writing() as session:
+            tile_wants.note_wrong(session, g.gateway.id, message, error, center.now())
+        raise
     return answer_json({"id": message.id, "status": "proven"})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.orm import Session
@@ -12,15 +13,27 @@ from evidence.encoding import strict_json
 from evidence.errors import Code, EvidenceError
 from evidence.verdict import Findings
 from evidence.verify_month import BODY, Signed, check_chain, check_sums
-from webapp import keyring, month_files, month_rules, reports, store_contents, store_log, store_months, store_plants
+from webapp import (
+    challenges,
+    keyring,
+    month_files,
+    month_rules,
+    reports,
+    store_contents,
+    store_log,
+    store_months,
+    store_plants,
+)
 
 
-def check(session: Session, signed: Signed) -> None:
+def check(session: Session, signed: Signed, now: datetime) -> None:
     """Check a statement by the rules of its kind.
 
     Raises:
         EvidenceError: with the code of the first rule that is broken.
     """
+    if signed.statement.kind == "inspect":
+        challenges.check_inspect(session, signed, now)
     rule = RULES.get(signed.statement.kind)
     if rule is not None:
         rule(session, signed)

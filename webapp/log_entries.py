@@ -47,6 +47,8 @@ def _about(statement: Statement) -> str | None:
     payload = statement.payload
     if statement.kind == "review":
         about = payload.get("subject")
+    elif statement.kind == "inspect":
+        about = payload["subjects"][0]
     elif statement.kind == "event":
         about = payload["data"].get("channel") if payload["type"] == "config" else None
     else:

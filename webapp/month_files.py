@@ -63,6 +63,12 @@ def reviewed_period(session: Session, statement: Statement) -> str:
     return str(parse(row.jws).payload["period"])
 
 
+def inspected_periods(session: Session, statement: Statement) -> set[str]:
+    """List the months that an inspector's statement is about: those of its subjects."""
+    rows = [store_log.by_sid(session, sid) for sid in statement.payload["subjects"]]
+    return {period for row in rows if row is not None for period in store_log.periods_of_entry(session, row)}
+
+
 def has_gateway(session: Session, plant: str) -> bool:
     """Tell whether a gateway of the plant was ever enrolled; else people submit the month."""
     return any(gateway.kid is not None for gateway in store_plants.gateways(session, plant))

@@ -35,7 +35,7 @@ def bundle_entries(
         if numbers:
             spans[part["gw"], part["epoch"]] = (min(numbers), max(numbers))
     found = _segments_and_events(session, plant, spans)
-    about = store_log.period_entries(session, plant, period, ["declare", "month", "review"])
+    about = store_log.period_entries(session, plant, period, ["declare", "month", "review", "inspect"])
     declared = [row.idx for row in about if row.kind == "declare" and row.idx < month.idx]
     captured = store_log.period_entries(session, plant, period, CAPTURED)
     limit = _technician_index(session, month, default=max(declared, default=month.idx))

@@ -178,6 +178,12 @@ def periods_of(session: Session, plant: str) -> list[str]:
     return sorted(session.scalars(query), reverse=True)
 
 
+def periods_of_entry(session: Session, row: LogEntry) -> list[str]:
+    """List the months an entry says something about."""
+    query = select(EntryPeriod.period).where(EntryPeriod.plant == row.plant, EntryPeriod.idx == row.idx)
+    return sorted(session.scalars(query))
+
+
 def newest_index(session: Session, plant: str, period: str, kinds: Sequence[str]) -> int:
     """Get the number of the newest entry about a month; -1 when there is none."""
     query = select(func.max(EntryPeriod.idx)).where(

@@ -73,9 +73,31 @@ def want(session: Session, row: TileWant) -> None:
 
 
 def open_wants(session: Session, gw: str, limit: int) -> list[TileWant]:
-    """List the tiles a gateway was asked for and did not answer yet."""
+    """List the tiles a gateway was asked for and did not answer yet, those of people first."""
     query = select(TileWant).where(TileWant.gw == gw, TileWant.answered_at.is_(None))
-    return list(session.scalars(query.order_by(TileWant.made_at).limit(limit)))
+    # Somebody waits for what a person asked for; a challenge has days.
+    return list(session.scalars(query.order_by(TileWant.made_by == "", TileWant.made_at).limit(limit)))
+
+
+def give_to(session: Session, gw: str, epoch: int, tile: int, person: str) -> None:
+    """Note that a person wants a tile that nobody but a challenge asked for."""
+    session.execute(
+        update(TileWant)
+        .where(TileWant.gw == gw, TileWant.epoch == epoch, TileWant.tile == tile, TileWant.made_by == "")
+        .values(made_by=person)
+    )
+
+
+def close_want(session: Session, row: TileWant, at: datetime) -> None:
+    """Note that a want was answered, without keeping the answer."""
+    row.answered_at = at
+    session.flush()
+
+
+def forget_refusal(session: Session, row: TileWant) -> None:
+    """Forget that a gateway could not show a tile which it has shown since."""
+    of_tile = (TileAnswer.gw == row.gw, TileAnswer.epoch == row.epoch, TileAnswer.tile == row.tile)
+    session.execute(delete(TileAnswer).where(*of_tile, TileAnswer.size == 0))
 
 
 def find_want(session: Session, want_id: str) -> TileWant | None:

@@ -48,6 +48,7 @@ PEOPLE = {
     "city": ("市审核员", "City Reviewer", "city", [], "4201"),
     "province": ("省审核员", "Province Reviewer", "province", [], "42"),
     "nation": ("国家审核员", "Nation Reviewer", "nation", [], ""),
+    "inspector": ("执法人员", "Inspector", "inspector", [], "42"),
     "other.city": ("外市审核员", "Other City", "city", [], "3101"),
     "admin": ("管理员", "Administrator", "admin", [], ""),
 }
@@ -190,29 +191,30 @@ class TestGateway:
             "segment", end, tree=tree, span=[time_text(start), time_text(end)], ch=entries, consistency=proof
         )
 
+    def tile(self, want: str, number: int, **changes: Any) -> TileAnswer:
+        """Answer a want, under the last segment."""
+        first = number * TILE_WIDTH
+        lines = [jcs(leaf_members(leaf)).decode() for leaf in self.leaves[first : min(first + TILE_WIDTH, self.sealed)]]
+        path = tile_path(partial(_range_root, self.hashes(self.sealed)), number, self.sealed)
+        answer = {
+            "id": want,
+            "epoch": 1,
+            "tile": number,
+            "size": self.sealed,
+            "tile_salt": self.salt(number).hex(),
+            "lines": tuple(lines),
+            "path": tuple(value.hex() for value in path),
+            "raw": tuple(raw_side(first + n) for n in range(len(lines))),
+        }
+        return TileAnswer(**{**answer, **changes})
+
     def answer_wants(self) -> int:
         """Send every tile that was asked for; say how many."""
         with self.center.database.reading() as db:
             wants = store_readings.open_wants(db, GW, 100)
         for want in wants:
-            first = want.tile * TILE_WIDTH
-            lines = [
-                jcs(leaf_members(leaf)).decode() for leaf in self.leaves[first : min(first + TILE_WIDTH, self.sealed)]
-            ]
-            hashes = self.hashes(self.sealed)
-            path = tile_path(partial(_range_root, hashes), want.tile, self.sealed)
-            answer = TileAnswer(
-                id=want.id,
-                epoch=1,
-                tile=want.tile,
-                size=self.sealed,
-                tile_salt=self.salt(want.tile).hex(),
-                lines=tuple(lines),
-                path=tuple(value.hex() for value in path),
-                raw=tuple(raw_side(first + n) for n in range(len(lines))),
-            )
             with self.center.database.writing() as db:
-                tile_wants.take(db, GW, PLANT, answer, self.center.now())
+                tile_wants.take(db, GW, PLANT, self.tile(want.id, want.tile), self.center.now())
         return len(wants)
 
     def sign_month(self, declared: tuple[str, str], subjects: list[Any], cover: list[Any]) -> Statement:

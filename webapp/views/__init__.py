@@ -11,6 +11,7 @@ from flask import Flask
 from webapp.views import (
     auth,
     cems,
+    challenges,
     drilldown,
     error_pages,
     formats,
@@ -30,7 +31,7 @@ from webapp.views import (
     wording,
 )
 
-BLUEPRINTS = (auth, keys, plants, months, cems, drilldown, signing, review, ledger, inspect, people, health)
+BLUEPRINTS = (auth, keys, plants, months, challenges, cems, drilldown, signing, review, ledger, inspect, people, health)
 
 
 def register(app: Flask) -> None:

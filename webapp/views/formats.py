@@ -35,6 +35,7 @@ COUNTS: Mapping[str, LazyString] = {
     "readings": _("Readings checked"),
     "hours": _("Hours computed again from all their readings"),
     "tiles": _("Raw tiles checked"),
+    "challenges": _("Retention challenges passed"),
 }
 PAYLOAD_ORDER = (
     "kind",
@@ -53,6 +54,8 @@ PAYLOAD_ORDER = (
     "decision",
     "note",
     "subjects",
+    "findings",
+    "challenge",
     "after",
     "report",
     "anchor",

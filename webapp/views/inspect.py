@@ -154,6 +154,9 @@ def _period(db: Session, statement: Statement) -> str | None:
     if statement.kind == "review":
         row = store_log.by_sid(db, str(statement.payload["subject"]))
         period = None if row is None else parse_envelope(row.jws).payload.get("period")
+    if statement.kind == "inspect":
+        row = store_log.by_sid(db, statement.sid)
+        period = next(iter(store_log.periods_of_entry(db, row)), None) if row is not None else None
     return period if isinstance(period, str) and is_month(period) else None
 
 

@@ -23,7 +23,7 @@ from webapp.month_rules import MonthFile, status_of
 from webapp.views.deadline import due_day, due_words, is_month
 from webapp.views.month_words import is_settled
 from webapp.views.signer_names import signer_name
-from webapp.views.wording import DECISIONS, LEVELS, ROLES
+from webapp.views.wording import CHALLENGE_RESULTS, DECISIONS, LEVELS, ROLES
 
 
 @dataclass(frozen=True)
@@ -297,7 +297,9 @@ def review_level(view: MonthView, person: Account) -> str | None:
 
 def _trail(db: Session, view: MonthView) -> list[TrailRow]:
     rows = []
-    for signed in (*view.file.declares, *view.file.months, *view.file.reviews):
+    inspections = store_log.period_entries(db, view.plant.id, view.period, ["inspect"])
+    inspected = [month_files.signed_of(db, row) for row in inspections]
+    for signed in (*view.file.declares, *view.file.months, *view.file.reviews, *inspected):
         entry = store_log.by_sid(db, signed.sid)
         if entry is None:
             continue
@@ -306,7 +308,7 @@ def _trail(db: Session, view: MonthView) -> list[TrailRow]:
             TrailRow(
                 entry.idx,
                 _act_words(payload),
-                str(payload.get("note") or payload.get("reason") or ""),
+                str(payload.get("note") or payload.get("reason") or " · ".join(payload.get("findings", ()))),
                 signer_name(db, signed.signer.kid),
                 entry.received_at,
                 signed.sid,
@@ -320,4 +322,11 @@ def _act_words(payload: Mapping[str, Any]) -> str:
         return _("%(role)s declared revision %(rev)s", role=ROLES[payload["role"]], rev=payload["rev"])
     if payload["kind"] == "month":
         return _("gateway signed revision %(rev)s", rev=payload["rev"])
+    if payload["kind"] == "inspect":
+        said = payload.get("challenge")
+        return (
+            _("inspector recorded an inspection")
+            if said is None
+            else _("inspector recorded a retention challenge: %(result)s", result=CHALLENGE_RESULTS[said["result"]])
+        )
     return _("%(level)s: %(decision)s", level=LEVELS[payload["level"]], decision=DECISIONS[payload["decision"]])

@@ -8,7 +8,7 @@ from flask_login import login_required
 from sqlalchemy.orm import Session
 
 from accounting.errors import PeriodError
-from webapp import store_contents
+from webapp import challenges, store_contents
 from webapp.accounts import ADMIN, PLANT_ROLES
 from webapp.center import current_center
 from webapp.models import Plant
@@ -16,6 +16,7 @@ from webapp.stack_data import has_stack
 from webapp.views import composing
 from webapp.views.access import account, plant_of, requires
 from webapp.views.bundle_names import bundle_name
+from webapp.views.challenge_rows import challenge_part
 from webapp.views.language import pick
 from webapp.views.month_page import MonthView, body_of, exists, items_by_id, load, month_page
 
@@ -26,7 +27,9 @@ blueprint = Blueprint("months", __name__)
 @login_required
 def show(plant: str, period: str) -> ResponseReturnValue:
     """Show where a month stands, what it says, and how that came about."""
-    with current_center().database.reading() as db:
+    center = current_center()
+    challenges.fix_due(center.database, center.log.vkey, plant, center.now())
+    with center.database.reading() as db:
         row = plant_of(db, plant)
         view = month_view(db, row, period)
         body, digest = body_of(db, view)
@@ -42,6 +45,7 @@ def show(plant: str, period: str) -> ResponseReturnValue:
             has_stack=has_stack(db, row, period)
             or any(one["kind"] == "derived" for one in (body or {}).get("channels", [])),
             page=month_page(db, view, account(), digest, bundle_name(plant, period)),
+            **challenge_part(db, view),
         )
 
 

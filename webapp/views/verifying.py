@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import io
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from flask import current_app
@@ -18,7 +19,8 @@ from accounting.recompute import verify_recomputed
 from evidence.bundle import read_bundle
 from evidence.encoding import jcs, sha256_hex
 from evidence.errors import Code
-from webapp import export, reports, store_keys, store_log, store_readings
+from evidence.verdict import Finding
+from webapp import challenges, export, reports, store_keys, store_log, store_readings
 from webapp.center import Center
 from webapp.remembered import Remembered
 from webapp.trust_file import trust_of
@@ -62,7 +64,8 @@ def _reports() -> Remembered[MonthReport]:
 
 def _key(center: Center, plant: str, period: str) -> Hashable:
     with center.database.reading() as db:
-        return plant, period, _newest_proven(center, db, plant), *_standing(db, plant)
+        failed = _failed(db, plant, period, center.now())
+        return plant, period, _newest_proven(center, db, plant), *_standing(db, plant), failed
 
 
 def _newest_proven(center: Center, db: Session, plant: str) -> int:
@@ -77,8 +80,17 @@ def _standing(db: Session, plant: str) -> tuple[Hashable, ...]:
     """
     return (
         store_log.newest_of_plant(db, plant),
-        store_keys.newest_end(db, store_log.signers_of_plant(db, plant, ["review"])),
+        store_keys.newest_end(db, store_log.signers_of_plant(db, plant, ["review", "inspect"])),
         store_readings.answer_count(db, plant),
+    )
+
+
+def _failed(db: Session, plant: str, period: str, now: datetime) -> tuple[Finding, ...]:
+    """What a challenge found that no inspector's statement tells yet: it is not in the bundle."""
+    return tuple(
+        Finding(Code.CHALLENGE_FAIL, told, one.row.month)
+        for one in challenges.standings(db, plant, period, now)
+        if not one.sid and (told := challenges.failure(one))
     )
 
 
@@ -87,7 +99,9 @@ def _verify(center: Center, plant: str, period: str, secret: str | bytes) -> Mon
     bundle = read_bundle(io.BytesIO(export.month_bundle(center, plant, period) or b""))
     with center.database.reading() as db:
         trust = trust_of(center, db)
-    report = verify_recomputed(bundle, trust, center.now()).to_json()
+        failed = _failed(db, plant, period, center.now())
+    verified = verify_recomputed(bundle, trust, center.now())
+    report = replace(verified, findings=verified.findings + failed).to_json()
     data = jcs(report)
     return MonthReport(
         sha256_hex(data),

@@ -24,6 +24,7 @@ ROLES: Words = {
     "city": _("city reviewer"),
     "province": _("province reviewer"),
     "nation": _("national reviewer"),
+    "inspector": _("inspector"),
     "admin": _("administrator"),
     "gateway": _("gateway"),
     "registrar": _("registrar"),
@@ -58,6 +59,7 @@ FLAGS: Words = {
     "T": _("over range"),
     "B": _("communication fault"),
 }
+CHALLENGE_RESULTS: Words = {"passed": _("passed"), "failed": _("failed")}
 MODES: Words = {"measured": _("measured"), "default": _("default value"), "calculated": _("calculated")}
 KEY_STATES: Words = {"active": _("valid"), "pending": _("waiting for approval"), "revoked": _("revoked")}
 REVOCATION_REASONS: Words = {
@@ -120,6 +122,8 @@ MEMBERS: Words = {
     "decision": _("decision"),
     "report": _("verifier report (SHA-256)"),
     "note": _("note"),
+    "findings": _("findings"),
+    "challenge": _("retention challenge"),
     "anchor": _("log checkpoint seen"),
     "param": _("parameter"),
     "t": _("time of signing"),
@@ -176,6 +180,7 @@ def prepare(app: Flask) -> None:
         decision_name=_names(DECISIONS),
         flag_name=_names(FLAGS),
         flag_kind=lambda flag: "good" if flag == "N" else "warn",
+        challenge_result=_names(CHALLENGE_RESULTS),
         mode_name=_names(MODES),
         key_state=_names(KEY_STATES),
         revocation_reason=_names(REVOCATION_REASONS),

@@ -7,11 +7,17 @@ import { find, isAvailable } from "./keystore.js";
 import { explain } from "./problems.js";
 import { now, sign } from "./statement.js";
 
+/** One text a line, without empty ones. */
+function lines(text) {
+  return text.split("\n").map((line) => line.trim()).filter(Boolean);
+}
+
 function entered(form) {
   const members = {};
   for (const field of form.querySelectorAll("[data-member]")) {
     if (field.type === "radio" && !field.checked) continue;
-    members[field.dataset.member] = field.value.trim();
+    const text = field.value.trim();
+    members[field.dataset.member] = "lines" in field.dataset ? lines(text) : text;
   }
   return members;
 }
