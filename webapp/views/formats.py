@@ -35,7 +35,6 @@ COUNTS: Mapping[str, LazyString] = {
     "readings": _("Readings checked"),
     "hours": _("Hours computed again from all their readings"),
     "tiles": _("Raw tiles checked"),
-    "challenges": _("Retention challenges passed"),
 }
 PAYLOAD_ORDER = (
     "kind",
