@@ -5,7 +5,7 @@ Knows no file and no verdict of its own: it words what `evidence.verdict.Report`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.cells import cell_len
 
@@ -39,9 +39,19 @@ def _answer(report: Report) -> str:
     subject = report.subject
     if not subject:
         return f"{report.verdict}  {answer}"
+    return f"{report.verdict}  {_about(subject)}{say('——', ' - ')}{answer}"
+
+
+def _about(subject: Mapping[str, str]) -> str:
+    """Say what a bundle is about: a month, or readings that were disclosed by themselves."""
+    if "channel" in subject:
+        said = " ".join(subject[name] for name in ("channel", "time", "value", "unit", "flag"))
+        return say(
+            f"仅就读数 {said}，企业 {subject['plant']} 网关 {subject['gw']}；不涉及任何月度存证",
+            f"of the reading {said}, plant {subject['plant']}, gateway {subject['gw']}; no month is judged",
+        )
     plant, period, rev = (subject.get(name, "?") for name in ("plant", "period", "rev"))
-    about = say(f"企业 {plant}，{period}，第 {rev} 版", f"plant {plant}, month {period}, revision {rev}")
-    return f"{report.verdict}  {about}{say('——', ' - ')}{answer}"
+    return say(f"企业 {plant}，{period}，第 {rev} 版", f"plant {plant}, month {period}, revision {rev}")
 
 
 def _trust(report: Report) -> str:

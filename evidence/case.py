@@ -77,6 +77,12 @@ class Case:
         """Return the good statements of some kinds."""
         return [one for one in self.signed if one.statement.kind in kinds]
 
+    @property
+    def is_of_readings(self) -> bool:
+        """Whether the bundle discloses readings and nothing else: no month is asserted, so none is missed."""
+        kinds = {one.statement.kind for one in self.signed}
+        return bool(self.bundle.readings) and not self.bundle.content and kinds <= {"segment", "event"}
+
     def report(self) -> Report:
         """Return what was found."""
         trust = self.trust

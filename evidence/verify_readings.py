@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 from evidence.case import Case
 from evidence.declared_channels import channels_before
 from evidence.disclosure import Disclosure
+from evidence.encoding import decimal_text, time_text
 from evidence.errors import Code, EvidenceError
 from evidence.merkle import leaf_hash
 from evidence.reading import Leaf
@@ -24,6 +25,8 @@ def check_readings(case: Case) -> None:
             shown.setdefault(disclosure.segment, {})[leaf.index] = leaf
             hashed = leaf_hash(disclosure.line.encode("utf-8"))
             case.shown.setdefault((disclosure.gw, disclosure.epoch), {})[leaf.index] = hashed
+            if case.is_of_readings:
+                case.subject.update(_subject(leaf, segments[disclosure.segment]))
     for sid, leaves in sorted(shown.items()):
         tree = segments[sid]["tree"]
         if len(leaves) == tree["end"] - tree["start"]:
@@ -56,3 +59,10 @@ def _disclosed(name: str, data: bytes, segments: Mapping[str, Mapping[str, Any]]
         return disclosure, disclosure.verify(segments[disclosure.segment])
     except EvidenceError as error:
         raise EvidenceError(error.code, f"reading {name}: {error.detail}", error.sid) from error
+
+
+def _subject(leaf: Leaf, segment: Mapping[str, Any]) -> dict[str, str]:
+    """What a bundle is about that discloses readings only: the last of them."""
+    value = "" if leaf.value is None else decimal_text(leaf.value)
+    said = {"channel": leaf.channel, "time": time_text(leaf.time), "value": value, "unit": leaf.unit}
+    return {"plant": segment["plant"], "gw": segment["gw"], **said, "flag": leaf.flag.value}

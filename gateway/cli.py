@@ -36,6 +36,7 @@ from gateway.importer import import_file
 from gateway.integrity import CheckReport, check_store
 from gateway.lang import say
 from gateway.probe_command import probe
+from gateway.prove_command import prove
 from gateway.rawtile import RawFolder
 from gateway.reading_store import open_hours
 from gateway.record_commands import calibration, mark
@@ -65,6 +66,7 @@ gateway.add_command(probe)
 gateway.add_command(mark)
 gateway.add_command(calibration)
 gateway.add_command(export)
+gateway.add_command(prove)
 
 
 @gateway.command(help=say("用一次性登记码登记本网关。", "Enrol this gateway with a one-time code."))

@@ -102,6 +102,20 @@ class ReadingTree:
         path = tile_path(TileTree(self._read_tile, size).range_hash, number, size)
         return TileProof(number, size, tile.salt, tile.lines, tuple(path), tuple(one.raw for one in tile.raw))
 
+    def prove_leaf(self, index: int, size: int) -> tuple[bytes, list[bytes]]:
+        """Show one leaf, its line with the salt, and prove that it belongs to the tree of `size` leaves.
+
+        Raises:
+            RefusedError: the leaf is not inside that tree.
+        """
+        if not 0 <= index < size <= self.size:
+            raise RefusedError(
+                f"读数 {index} 不在大小为 {size} 的树中", f"reading {index} is not inside the tree of {size} leaves"
+            )
+        tile = self.raw_tile(index // TILE_WIDTH, min(size - index // TILE_WIDTH * TILE_WIDTH, TILE_WIDTH))
+        line = salted_line(tile.lines[index % TILE_WIDTH], index, tile.salt)
+        return line, TileTree(self._read_tile, size).inclusion(index)
+
     def raw_tile(self, number: int, width: int = TILE_WIDTH) -> RawTile:
         """Return the first `width` readings of a tile with their raw side, full or still being filled."""
         if number < self.size // TILE_WIDTH:
