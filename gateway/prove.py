@@ -83,14 +83,14 @@ def prove_reading(store: Store, raw: RawFolder, channel: str, moment: datetime) 
 
 def _places(store: Store, raw: RawFolder, channel: str, moment: datetime) -> list[tuple[int, int]]:
     """Return (epoch, leaf) of the readings with the newest time within the hour before a moment, that included."""
-    rows = store.rows(
-        "SELECT time, epoch, leaf FROM reading WHERE channel = ? AND time > ? AND time <= ? ORDER BY time DESC, seq",
-        (channel, time_text(moment - HOUR), time_text(moment)),
-    )
+    span = (channel, time_text(moment - HOUR), time_text(moment))
+    newest_row = "SELECT time FROM reading WHERE channel = ? AND time > ? AND time <= ? ORDER BY time DESC LIMIT 1"
+    at = store.value(newest_row, span)
+    rows = store.rows("SELECT epoch, leaf FROM reading WHERE channel = ? AND time = ? ORDER BY seq", (channel, at))
     found: dict[str, list[tuple[int, int] | None]] = {}
     for row in rows:
         place = None if row["leaf"] is None else (int(row["epoch"]), int(row["leaf"]))
-        found.setdefault(row["time"], []).append(place)
+        found.setdefault(str(at), []).append(place)
     for time, place in _in_tiles(store, raw, channel, moment):
         if place not in found.setdefault(time, []):
             found[time].append(place)

@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,6 +57,10 @@ class RawTile:
         Raises:
             IntegrityError: a line is no text.
         """
+        return list(self._hashes)
+
+    @cached_property
+    def _hashes(self) -> list[bytes]:
         first = self.number * TILE_WIDTH
         try:
             return [leaf_hash(salted_line(line, index, self.salt)) for index, line in enumerate(self.lines, first)]

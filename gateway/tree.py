@@ -33,6 +33,7 @@ class ReadingTree:
         self._lines: list[str] = []
         self._hashes: list[bytes] = []
         self._recent: dict[int, list[bytes]] = {}
+        self._last_read: RawTile | None = None
         self._above, self._edge = RightEdge(), RightEdge()
         if row is None:
             self._salt = new_salt()
@@ -119,7 +120,7 @@ class ReadingTree:
     def raw_tile(self, number: int, width: int = TILE_WIDTH) -> RawTile:
         """Return the first `width` readings of a tile with their raw side, full or still being filled."""
         if number < self.size // TILE_WIDTH:
-            full = read_tile(self._store, self._raw, self.epoch, number)[0]
+            full = self._full_tile(number)
             if width == TILE_WIDTH:
                 return full
             return RawTile(full.epoch, full.number, full.salt, full.lines[:width], full.raw[:width])
@@ -211,8 +212,14 @@ class ReadingTree:
         if number == self.size // TILE_WIDTH:
             return self._hashes
         if number not in self._recent:
-            self._recent = {number: read_tile(self._store, self._raw, self.epoch, number)[0].leaf_hashes()}
+            self._recent = {number: self._full_tile(number).leaf_hashes()}
         return self._recent[number]
+
+    def _full_tile(self, number: int) -> RawTile:
+        """Read a full tile; the last one read is remembered, because a proof needs its lines and its hashes."""
+        if self._last_read is None or self._last_read.number != number:
+            self._last_read = read_tile(self._store, self._raw, self.epoch, number)[0]
+        return self._last_read
 
     def _as_raw(self, number: int, width: int) -> RawTile:
         return RawTile(
