@@ -259,15 +259,17 @@ def sync(config: Path, as_json: bool) -> None:
             while True:
                 done = syncing.round()
                 total = _added(total, done)
-                if not done.logged and not done.pulled and not done.months:
+                if not done.has_moved:
                     break
     if as_json:
         _print_json(asdict(total))
     else:
         click.echo(
             say(
-                f"入日志 {total.logged} 条，拉取 {total.pulled} 条，签发月报 {total.months} 份，待传 {total.waiting}",
-                f"logged {total.logged}, pulled {total.pulled}, months signed {total.months}, waiting {total.waiting}",
+                f"入日志 {total.logged} 条，拉取 {total.pulled} 条，出示数据块 {total.tiles} 个、未能出示"
+                f" {total.refused_tiles} 个，签发月报 {total.months} 份，待传 {total.waiting}",
+                f"logged {total.logged}, pulled {total.pulled}, tiles shown {total.tiles}, not shown"
+                f" {total.refused_tiles}, months signed {total.months}, waiting {total.waiting}",
             )
         )
     if total.waiting:
@@ -359,6 +361,7 @@ def _added(total: RoundResult, done: RoundResult) -> RoundResult:
         refused=total.refused + done.refused,
         pulled=total.pulled + done.pulled,
         tiles=total.tiles + done.tiles,
+        refused_tiles=total.refused_tiles + done.refused_tiles,
         months=total.months + done.months,
         waiting=done.waiting,
     )

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from enum import Enum
 from pathlib import Path
 
 from evidence.encoding import parse_time, sha256_hex, time_text
@@ -75,8 +77,24 @@ class RoundResult:
     refused: int = 0
     pulled: int = 0
     tiles: int = 0
+    """Raw tiles that were shown."""
+    refused_tiles: int = 0
+    """Raw tiles of which the centre now knows that they cannot be shown."""
     months: int = 0
     waiting: int = 0
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether anything came through, so that another round may find more."""
+        return bool(self.logged or self.pulled or self.months or self.tiles or self.refused_tiles)
+
+
+class _Told(Enum):
+    """What the centre was told of a tile it wants."""
+
+    SHOWN = "shown"
+    REFUSED = "refused"
+    LATER = "later"
 
 
 class Syncing:
@@ -118,7 +136,15 @@ class Syncing:
                 result, sent=result.sent + later.sent, logged=result.logged + later.logged, refused=later.refused
             )
         waiting = self._writer.call(chain.outbox_depth)
-        return replace(result, pulled=pulled[0], tiles=pulled[1], months=len(months), waiting=waiting)
+        told = pulled[1]
+        return replace(
+            result,
+            pulled=pulled[0],
+            tiles=told[_Told.SHOWN],
+            refused_tiles=told[_Told.REFUSED],
+            months=len(months),
+            waiting=waiting,
+        )
 
     # -- push ---------------------------------------------------------------------------------------------
 
@@ -267,16 +293,25 @@ class Syncing:
 
     # -- pull ---------------------------------------------------------------------------------------------
 
-    def _pull(self) -> tuple[int, int]:
-        pulled, tiles = self._ask_again(), 0
+    def _pull(self) -> tuple[int, Counter[_Told]]:
+        pulled, told = self._ask_again(), Counter[_Told]()
         while True:
             after = self._writer.call(cursor)
             found = self._pulled_after(after)
             next_after = max(found.next, after)
             pulled += self._take(found.items, next_after)
-            tiles += sum(1 for want in found.wants if self._answer(want))
+            told += self._answer_all(found.wants)
             if not found.items or next_after == after:
-                return pulled, tiles
+                return pulled, told
+
+    def _answer_all(self, wants: Sequence[TileWanted]) -> Counter[_Told]:
+        """Answer what the centre wants to see, until a statement comes to wait: that goes first, in the next round."""
+        told, before = Counter[_Told](), self._writer.call(chain.outbox_depth)
+        for want in wants:
+            told[self._answer(want)] += 1
+            if self._writer.call(chain.outbox_depth) > before:
+                break
+        return told
 
     def _ask_again(self) -> int:
         """Ask once more for entries that did not verify: a key or a receipt may be right by now."""
@@ -342,32 +377,29 @@ class Syncing:
         self._trust = fresh
         self._writer.call(lambda store: keep_trust(store, fresh))
 
-    def _answer(self, want: TileWanted) -> bool:
+    def _answer(self, want: TileWanted) -> _Told:
         try:
             answer = self._writer.call(lambda store: answer_want(store, self._pipeline.raw, want))
         except NoLongerKeptError as error:
             log.info("tile no longer kept epoch=%d tile=%d", want.epoch, want.tile)
-            self._refuse(want, error.zh, error.en, code=NO_LONGER_KEPT)
-            return False
+            return self._refuse(want, error.zh, error.en, code=NO_LONGER_KEPT)
         except IntegrityError as error:
             self._raise(f"tile:{want.epoch}:{want.tile}", error.zh, error.en)
-            self._refuse(want, error.zh, error.en)
-            return False
+            return self._refuse(want, error.zh, error.en)
         except RefusedError as error:
             log.info("tile not shown yet epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
-            return False
+            return _Told.LATER
         try:
             self._uplink.post(TILES, answer.to_json())
         except RefusedByCentreError as error:
             if not error.is_final:
                 raise
             self._raise(f"tile:{want.epoch}:{want.tile}", error.zh, error.en)
-            self._refuse(want, error.zh, error.en)
-            return False
+            return self._refuse(want, error.zh, error.en)
         self._writer.call(lambda store: clear_problem(store, f"tile:{want.epoch}:{want.tile}"))
-        return True
+        return _Told.SHOWN
 
-    def _refuse(self, want: TileWanted, zh: str, en: str, *, code: str = Code.CHALLENGE_FAIL.value) -> None:
+    def _refuse(self, want: TileWanted, zh: str, en: str, *, code: str = Code.CHALLENGE_FAIL.value) -> _Told:
         """Tell the centre that a tile cannot be shown, so that whoever asked does not wait for it."""
         refusal = TileRefusal(want.id, want.epoch, want.tile, code, zh, en)
         try:
@@ -376,6 +408,8 @@ class Syncing:
             if not error.is_final:
                 raise
             log.warning("tile refusal not taken epoch=%d tile=%d reason=%r", want.epoch, want.tile, str(error))
+            return _Told.LATER
+        return _Told.REFUSED
 
     def _fetch_contents(self) -> None:
         for digest, size in self._writer.call(missing_contents):

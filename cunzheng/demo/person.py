@@ -9,7 +9,7 @@ import json
 import re
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from html import unescape
 from http.cookiejar import CookieJar
@@ -79,6 +79,16 @@ class Person:
         token = _token(self._get(f"{month}/hours/{hour}/{channel}"))
         self._post(f"{month}/readings/{hour}/{channel}", {"csrf_token": token})
 
+    def challenge(self, plant: str, period: str) -> None:
+        """Have the plant challenged to show raw tiles of a month."""
+        month = f"/plants/{plant}/months/{period}"
+        self._post(f"{month}/challenges", {"csrf_token": _token(self._get(month))})
+
+    def inspect(self, plant: str, period: str, findings: Sequence[str]) -> Statement:
+        """Record an inspection of the month, with the result of a challenge that has ended."""
+        here = f"/plants/{plant}/months/{period}/inspect"
+        return self._sign(self._get(here), here, members={"findings": list(findings)})
+
     def download(self, path: str) -> bytes:
         """Fetch a file."""
         with self._open(urllib.request.Request(self._url + path)) as answer:
@@ -89,7 +99,7 @@ class Person:
         page: str,
         target: str,
         *,
-        members: Mapping[str, str] | None = None,
+        members: Mapping[str, object] | None = None,
         fields: Mapping[str, str] | None = None,
     ) -> Statement:
         shown = _PAYLOAD.search(page)
