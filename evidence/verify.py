@@ -1,7 +1,7 @@
 """Verification of a bundle against a trust file: offline, in a fixed order, every finding named.
 
-Order: container and index, each statement (C1) with its receipt, times, each month (C2), challenges, contents, disclosed
-readings and raw tiles, age of the trust file. No network, no file, no clock: the moment is an argument.
+Order: container and index, each statement (C1) with its receipt, times, each month (C2), challenges, contents,
+disclosed readings and raw tiles, age of the trust file. No network, no file, no clock: the moment is an argument.
 """
 
 from collections.abc import Callable

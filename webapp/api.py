@@ -181,7 +181,7 @@ def pull() -> Response:
     """Give what was logged about the gateway's plant by others, the files it names, and tiles asked for."""
     center = current_center()
     after = _number("after", -1)
-    challenges.fix_due(center.database, center.log.vkey, g.gateway.plant, center.now())
+    challenges.fix_due(center, g.gateway.plant)
     with center.database.reading() as session:
         # What waits for cosignatures is given when it has a receipt.
         size = center.log.shown_size(session)

@@ -29,11 +29,12 @@ from evidence.challenge import (
     tile_count,
 )
 from evidence.errors import Code, EvidenceError
-from evidence.note import NoteKey, parse_checkpoint
+from evidence.note import parse_checkpoint
 from evidence.statement import Statement, parse_envelope
 from evidence.verify_month import Signed
 from webapp import store_challenges, store_log, store_readings
-from webapp.database import Database
+from webapp.center import Center
+from webapp.log import Log
 from webapp.models import Challenge, ChallengeTile, LogEntry, Plant, TileWant
 from webapp.settings import ChallengeSettings
 
@@ -103,33 +104,32 @@ def ask(
         made_by=person,
         made_at=now,
         seed_size=None,
+        seed="",
         due_at=None,
     )
     store_challenges.add(session, row)
     return row
 
 
-def fix_due(database: Database, log: NoteKey, plant: str, now: datetime) -> None:
+def fix_due(center: Center, plant: str) -> None:
     """Draw and ask for the tiles of a plant's challenges whose checkpoint has been signed; writes only if there are."""
-    with database.reading() as session:
-        is_due = any(
-            store_log.checkpoint_covering(session, asked) for asked in store_challenges.unfixed_at(session, plant)
-        )
+    with center.database.reading() as session:
+        asked = store_challenges.unfixed_at(session, plant)
+        is_due = any(center.log.shown_covering(session, size) for size in asked)
     if is_due:
-        with database.writing() as session:
-            fix(session, log, plant, now)
+        with center.database.writing() as session:
+            _fix(session, center.log, plant, center.now())
 
 
-def fix(session: Session, log: NoteKey, plant: str, now: datetime) -> None:
-    """Draw and ask for the tiles of challenges whose checkpoint has been signed."""
+def _fix(session: Session, log: Log, plant: str, now: datetime) -> None:
     for row in store_challenges.unfixed(session, plant):
-        signed = store_log.checkpoint_covering(session, row.asked)
+        signed = log.shown_covering(session, row.asked)
         month = store_log.by_sid(session, row.month)
         if signed is None or month is None:
             continue
         cover = cover_of(parse_envelope(month.jws))
-        drawn = draw(seed_of(parse_checkpoint(signed.text), log), row.month, cover, row.draws)
-        row.seed_size, row.due_at = signed.size, now + timedelta(days=row.days)
+        drawn = draw(seed_of(parse_checkpoint(signed.text), log.vkey), row.month, cover, row.draws)
+        row.seed_size, row.seed, row.due_at = signed.size, signed.text, now + timedelta(days=row.days)
         tiles = [
             ChallengeTile(
                 challenge=row.id,
@@ -214,16 +214,15 @@ def _told(entries: Sequence[LogEntry]) -> dict[tuple[str, int, int | None], str]
     return told
 
 
-def stated(session: Session, standing: Standing) -> dict[str, Any]:
+def stated(standing: Standing) -> dict[str, Any]:
     """Return a finished challenge as an `inspect` statement states it."""
     row = standing.row
-    checkpoint = store_log.checkpoint_at(session, row.seed_size or 0)
-    if checkpoint is None or standing.result is None:
+    if not standing.is_finished:
         raise LookupError(f"challenge {row.id} is not finished")
     return {
         "month": row.month,
         "asked": row.asked,
-        "seed": checkpoint.text,
+        "seed": row.seed,
         "tiles": [
             {"gw": tile.gw, "epoch": tile.epoch, "tile": tile.tile, "state": str(state)}
             for tile, state in standing.tiles
@@ -261,7 +260,7 @@ def check_inspect(session: Session, signed: Signed, now: datetime) -> None:
     month = store_log.by_sid(session, said["month"])
     period = "" if month is None else str(parse_envelope(month.jws).payload.get("period", ""))
     finished = [one for one in standings(session, plant, period, now) if one.is_finished]
-    if not any(stated(session, one) == said for one in finished):
+    if not any(stated(one) == said for one in finished):
         raise EvidenceError(Code.CHALLENGE_FAIL, "the challenge is none that this centre asked and judged so")
 
 

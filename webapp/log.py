@@ -262,7 +262,8 @@ class Log:
         newest = self.newest_shown(session)
         return 0 if newest is None else newest.size
 
-    def _shown_covering(self, session: Session, index: int) -> CheckpointRow | CosignedCheckpoint | None:
+    def shown_covering(self, session: Session, index: int) -> CheckpointRow | CosignedCheckpoint | None:
+        """Get the first checkpoint that covers an entry and that receipts are made against."""
         if self.policy.needs_witnesses:
             return store_log.cosigned_covering(session, self._policy_digest, index)
         return store_log.checkpoint_covering(session, index)
@@ -283,7 +284,7 @@ class Log:
         for index in indexes:
             # The first checkpoint that covers an entry is the first for all entries from there to its size.
             if row is None or not asked <= index < row.size:
-                row, asked = self._shown_covering(session, index), index
+                row, asked = self.shown_covering(session, index), index
             if row is None:
                 result.append(None)
                 continue

@@ -417,7 +417,7 @@ class TileAnswer(Base):
 class Challenge(Base):
     """A retention challenge of a month: what was asked when the log had `asked` entries, and until when it counts.
 
-    `seed_size` is the checkpoint that fixed its tiles; before one is signed there are none.
+    `seed` is the checkpoint, of size `seed_size`, that fixed its tiles; before one is signed there are none.
     """
 
     __tablename__ = "challenge"
@@ -431,6 +431,7 @@ class Challenge(Base):
     made_by: Mapped[str] = mapped_column(String(64))
     made_at: Mapped[datetime]
     seed_size: Mapped[int | None] = mapped_column(BigInteger)
+    seed: Mapped[str] = mapped_column(Text, default="")
     due_at: Mapped[datetime | None]
     __table_args__ = (Index("ix_challenge_plant", "plant", "period"),)
 

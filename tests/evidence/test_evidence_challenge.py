@@ -30,7 +30,8 @@ from evidence.errors import Code, EvidenceError
 from evidence.keys import SigningKey
 from evidence.kinds import validate
 from evidence.merkle import leaf_hash, root
-from evidence.note import parse_checkpoint, sign_checkpoint
+from evidence.note import ED25519_COSIGNATURE, NoteKey, parse_checkpoint, sign_checkpoint
+from evidence.policy import Policy
 from evidence.statement import Statement
 from evidence.verdict import Report, Verdict
 from evidence.verify import verify_bundle
@@ -303,6 +304,15 @@ def test_a_seed_signed_with_the_right_name_by_another_is_named(world: World, mon
     said["seed"] = f"{head} {signature[:20]}{'A' if signature[20] != 'A' else 'B'}{signature[21:]}"
     inspect(world, month, said)
     assert found(verify(world)) == {(Code.SIGNATURE, Verdict.INVALID)}
+
+
+def test_a_seed_that_todays_witnesses_have_not_cosigned_is_a_warning(world: World, month: Statement) -> None:
+    """Receipts are made anew when witnesses change, a signed seed is not."""
+    inspect(world, month, challenge(world, month))
+    witness = NoteKey("w.example", ED25519_COSIGNATURE, SigningKey.from_seed(bytes(32)).public.raw)
+    trust = world.trust(policy=Policy.of_number([witness], 1))
+    told = {finding for finding in verify_bundle(world.pack(), trust, NOW).findings if "its seed" in finding.detail}
+    assert {(finding.code, finding.grade) for finding in told} == {(Code.QUORUM, Verdict.VALID_WITH_WARNINGS)}
 
 
 def test_a_seed_larger_than_the_log_was_is_named(world: World, month: Statement) -> None:

@@ -15,12 +15,12 @@ from typing import Any
 
 import httpx
 from flask import Flask
-from signed_calls import Caller
 
 from evidence.reading import Flag
 from evidence.statement import Statement, parse
 from sync import PullResult, PushItem, Status, TileAnswer, TileRefusal, TileWanted
 from tests.webapp import views_world as world
+from tests.webapp.signed_calls import Caller
 from webapp import challenges, create_app, drafts
 from webapp.center import Center
 from webapp.challenges import Standing
@@ -36,7 +36,7 @@ class Challenged:
     """The centre with its clock, the gateway with its key, the month and its people."""
 
     def __init__(self, center: Center, app: Flask, caller: Caller) -> None:
-        self.center, self.app, self.caller = center, app, caller
+        self.center, self.app, self.caller, self.base = center, app, caller, caller.base
         _, gateway, self.month = _template()
         self.gateway = replace(gateway, center=center, leaves=list(gateway.leaves))
         self.people: dict[str, world.Person] = {}
@@ -97,8 +97,7 @@ class Challenged:
 
     def stated(self) -> dict[str, Any]:
         """The newest challenge as the inspector signs it."""
-        with self.center.database.reading() as db:
-            return challenges.stated(db, self.standing())
+        return challenges.stated(self.standing())
 
     def inspect(self, challenge: dict[str, Any] | None, **changes: Any) -> Any:
         """Sign an inspection and have it logged."""

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from challenge_world import MONTH, TILES, Challenged, MovableClock, challenged
 
 from accounting.recompute import verify_recomputed
 from evidence.bundle import read_bundle
@@ -20,6 +19,7 @@ from evidence.errors import Code
 from evidence.statement import parse
 from sync import PushItem, Status, TileWanted
 from tests.webapp import views_world as world
+from tests.webapp.challenge_world import MONTH, TILES, Challenged, MovableClock, challenged
 from webapp import challenges, drafts, export, store_challenges, store_plants, store_readings, tile_wants
 from webapp.errors import CenterError
 from webapp.settings import from_mapping

@@ -28,7 +28,7 @@ blueprint = Blueprint("challenges", __name__)
 @login_required
 def show(plant: str, period: str) -> ResponseReturnValue:
     """Show the challenges of a month alone: what htmx fetches while one is open."""
-    fix_due(plant)
+    challenges.fix_due(current_center(), plant)
     with current_center().database.reading() as db:
         view = month_view(db, plant_of(db, plant), period)
         return render_template("months/challenges.html", plant=view.plant, period=period, **challenge_part(db, view))
@@ -69,7 +69,7 @@ def inspect(plant: str, period: str) -> ResponseReturnValue:
             flash(_("This month has not been submitted; there is nothing to inspect yet."), "warn")
             return redirect(url_for("months.show", plant=plant, period=period), 303)
         standing = _untold(db, view)
-        expected = _expected(db, view, standing)
+        expected = _expected(view, standing)
     refused = None
     if request.method == "POST":
         answer = submit_page(request.form.get("statement", ""), expected)
@@ -95,24 +95,18 @@ def inspect(plant: str, period: str) -> ResponseReturnValue:
     return page, 422 if refused else 200
 
 
-def fix_due(plant: str) -> None:
-    """Draw the tiles of challenges whose checkpoint has been signed."""
-    center = current_center()
-    challenges.fix_due(center.database, center.log.vkey, plant, center.now())
-
-
 def _untold(db: Session, view: MonthView) -> Standing | None:
     found = challenges.standings(db, view.plant.id, view.period, view.now)
     return next((one for one in reversed(found) if one.is_finished and not one.sid), None)
 
 
-def _expected(db: Session, view: MonthView, standing: Standing | None) -> dict[str, Any]:
+def _expected(view: MonthView, standing: Standing | None) -> dict[str, Any]:
     """Return what the record must say whatever was found."""
     assert view.submitted is not None
     subjects = [view.submitted.sid]
     said: dict[str, Any] = {"v": 1, "kind": "inspect", "plant": view.plant.id, "subjects": subjects}
     if standing is not None:
-        said["challenge"] = challenges.stated(db, standing)
+        said["challenge"] = challenges.stated(standing)
         # A challenge is of the revision that was asked for, which may have been superseded since.
         said["subjects"] = list(dict.fromkeys([standing.row.month, *subjects]))
     return said

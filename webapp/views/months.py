@@ -28,7 +28,7 @@ blueprint = Blueprint("months", __name__)
 def show(plant: str, period: str) -> ResponseReturnValue:
     """Show where a month stands, what it says, and how that came about."""
     center = current_center()
-    challenges.fix_due(center.database, center.log.vkey, plant, center.now())
+    challenges.fix_due(center, plant)
     with center.database.reading() as db:
         row = plant_of(db, plant)
         view = month_view(db, row, period)

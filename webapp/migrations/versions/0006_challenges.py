@@ -1,6 +1,6 @@
 """Retention challenges: what was asked of a month, which tiles its seed fixed, and what was answered.
 
-Revision: 0004, after 0003.
+Revision: 0006, after 0003.
 """
 
 import sqlalchemy as sa
@@ -8,7 +8,7 @@ from alembic import op
 
 from webapp.models import UtcDateTime
 
-revision = "0004"
+revision = "0006"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("made_by", sa.String(length=64), nullable=False),
         sa.Column("made_at", UtcDateTime(timezone=True), nullable=False),
         sa.Column("seed_size", sa.BigInteger(), nullable=True),
+        sa.Column("seed", sa.Text(), nullable=False),
         sa.Column("due_at", UtcDateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_challenge")),
     )
