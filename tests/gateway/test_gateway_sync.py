@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import START, Plant, open_plant
@@ -16,7 +17,7 @@ from evidence.keys import SigningKey
 from evidence.reading import Flag, Reading
 from evidence.statement import parse
 from evidence.tile_proof import TileProof, verify_tile
-from gateway.chain import anchor, own_statements
+from gateway.chain import anchor, append_event, own_statements
 from gateway.clock import SteppedClock
 from gateway.enrol import enrol
 from gateway.errors import RefusedError, UplinkError
@@ -210,6 +211,36 @@ def test_tile_whose_file_and_rows_were_lost_is_answered_with_the_reason(
     path.write_bytes(kept)
     centre.wants = [{"id": "w1", "epoch": 1, "tile": 0}]
     assert (syncing.round().tiles, plant.writer.call(problems)) == (1, [])
+
+
+def test_a_statement_that_comes_to_wait_goes_before_the_tiles_that_are_wanted(
+    plant: Plant, centre: SmallCentre, syncing: Syncing
+) -> None:
+    """A challenge may want hundreds of tiles over a thin line; the hour that ends meanwhile does not wait for them."""
+    measure(plant, 500)
+    syncing.round()
+    centre.wants = [{"id": f"w{tile}", "epoch": 1, "tile": tile} for tile in range(7)]
+    centre.tiles = InterruptedTiles(plant)
+    first = syncing.round()
+    assert (first.tiles, first.waiting, len(centre.wants)) == (3, 1, 4)
+    second = syncing.round()
+    assert (second.logged, second.tiles, second.waiting, centre.wants) == (1, 4, 0, [])
+    assert second.has_moved
+    assert not syncing.round().has_moved
+
+
+class InterruptedTiles(list[dict[str, Any]]):
+    """What a centre got of tiles; with the third one, something is to be sent."""
+
+    def __init__(self, plant: Plant) -> None:
+        super().__init__()
+        self._plant = plant
+
+    def append(self, tile: dict[str, Any]) -> None:
+        super().append(tile)
+        if len(self) == 3:
+            signer = self._plant.pipeline.signer
+            self._plant.writer.call(lambda store: append_event(store, signer, "maintenance", {"note": "filter"}))
 
 
 def test_live_values_are_posted(plant: Plant, centre: SmallCentre, uplink: Uplink) -> None:

@@ -89,6 +89,7 @@ def inspect(plant: str, period: str) -> ResponseReturnValue:
             body=body,
             items_by_id=items_by_id(body),
             told=None if standing is None else challenge_row(db, standing),
+            shown={**expected, "anchor": anchor},
             is_open=any(not one.is_finished for one in challenges.standings(db, plant, period, view.now)),
             **signing_box(db, {**expected, "findings": [], "anchor": anchor}, refused),
         )
