@@ -114,7 +114,7 @@ def test_centre_asks_again_by_itself(watched: Watched, device: Device) -> None:
     assert published.size == log_size(watched.center)
 
 
-def test_what_waits_is_not_pulled_exported_or_shown(watched: Watched, device: Device) -> None:
+def test_what_waits_has_no_receipt_and_is_not_published(watched: Watched, device: Device) -> None:
     stop(watched, "nation", "city")
     submit(watched.center, [device.event()])
     size = log_size(watched.center)
@@ -233,6 +233,16 @@ def set_back(watched: Watched, device: Device, folder: Path) -> Center:
     return Center.open(watched.center.settings)
 
 
+def set_back_unseen(watched: Watched, device: Device, folder: Path) -> Center:
+    """Set everything back, the device, too, while no witness answers."""
+    seq, prev = device.seq, device.prev
+    again = set_back(watched, device, folder)
+    for witness in watched.witnesses:
+        witness.stop()
+    device.seq, device.prev = seq, prev
+    return again
+
+
 def test_centre_set_back_with_its_whole_folder_signs_nothing(watched: Watched, device: Device, tmp_path: Path) -> None:
     submit(watched.center, [device.event()])
     seq, prev = device.seq, device.prev
@@ -258,11 +268,7 @@ def test_history_rewritten_while_nobody_looked_is_refused_by_the_witnesses(
     watched: Watched, device: Device, tmp_path: Path
 ) -> None:
     submit(watched.center, [device.event()])
-    seq, prev = device.seq, device.prev
-    again = set_back(watched, device, tmp_path / "copy")
-    for witness in watched.witnesses:
-        witness.stop()
-    device.seq, device.prev = seq, prev
+    again = set_back_unseen(watched, device, tmp_path / "copy")
     # With every witness away it cannot know, and nothing that it signs now is shown to anybody.
     items = [device.event(data={"note": f"another history {number}"}) for number in range(2)]
     assert statuses(submit(again, items)) == [Status.WAITING] * 2
@@ -276,11 +282,7 @@ def test_history_rewritten_while_nobody_looked_is_refused_by_the_witnesses(
 
 def test_same_size_with_another_root_is_kept_by_the_witness(watched: Watched, device: Device, tmp_path: Path) -> None:
     submit(watched.center, [device.event()])
-    seq, prev = device.seq, device.prev
-    again = set_back(watched, device, tmp_path / "copy")
-    for witness in watched.witnesses:
-        witness.stop()
-    device.seq, device.prev = seq, prev
+    again = set_back_unseen(watched, device, tmp_path / "copy")
     submit(again, [device.event(data={"note": "another history"})])
     watched.witnesses[0].start()
     time.sleep(0.1)
@@ -305,7 +307,6 @@ def test_restored_centre_is_confirmed_by_its_witnesses(watched: Watched, device:
     with pytest.raises(LogRefusedError, match="signs nothing until"):
         submit(again, [device.event()])
     assert log_restored.confirm_by_witnesses(again) == log_size(again)
-    device.seq, device.prev = device.seq - 1, None
     assert not restored_mark.is_restored(again.log.folder)
 
 
