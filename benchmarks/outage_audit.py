@@ -72,9 +72,10 @@ def audit(
 ) -> Harms:
     """Compare both sides; everything has ended."""
     harms = Harms(uncommitted={one.at: [] for one in kills})
+    _chain(world, harms)
+    _twice(world, harms)
     _polled(world, harms, kills, phases, ended)
     _messages(world, harms, messages, phases)
-    _chain(world, harms)
     return harms
 
 
@@ -111,12 +112,6 @@ def _polled(world: World, harms: Harms, kills: Sequence[Kill], phases: Sequence[
         polls = sum(n for (number, _), n in stored.items() if f"d{number}" == channel)
         if count != FIFTY * polls:
             harms.said.append(f"{channel}: {count} readings of {polls} polls of {FIFTY} values")
-    twice = rows(
-        world.gateway_database,
-        "SELECT channel, time, count(*) FROM reading GROUP BY channel, time, device_time, raw HAVING count(*) > 1",
-    )
-    harms.doubled["anywhere"] += len(twice)
-    harms.said += [f"{channel} {time}: the same reading {count} times" for channel, time, count in twice[:5]]
 
 
 def _answers(world: World) -> Iterator[Answer]:
@@ -168,7 +163,16 @@ def _messages(world: World, harms: Harms, messages: Sequence[tuple[float, str]],
                 _doubled(harms, phases, at, f"{channel}: message {payload} is stored {stored[payload]} times")
 
 
-# -- what was signed ----------------------------------------------------------------------------------------
+# -- what is twice, and what was signed ---------------------------------------------------------------------
+
+
+def _twice(world: World, harms: Harms) -> None:
+    twice = rows(
+        world.gateway_database,
+        "SELECT channel, time, count(*) FROM reading GROUP BY channel, time, device_time, raw HAVING count(*) > 1",
+    )
+    if twice:
+        harms.said.append(f"{len(twice)} readings are there more than once, such as {twice[0]}")
 
 
 def _chain(world: World, harms: Harms) -> None:
