@@ -11,10 +11,10 @@ from datetime import timedelta
 from evidence.case import Case
 from evidence.encoding import parse_time
 from evidence.errors import Code
-from evidence.verify_month import Signed
+from evidence.verify_month import CLOCK_DRIFT, Signed
 
-CLOCK_TOLERANCE = timedelta(seconds=2)
-"""A wall clock that falls by more has stepped (check Q05), and the gateway says so."""
+BOOT_TOLERANCE = timedelta(minutes=10)
+"""A wall clock that is further behind after a start than that is one that its gateway does not believe, and says so."""
 STEP_NEAR = 16
 """So many statements before or after a step, the `clock-step` event that declares it must stand."""
 
@@ -87,7 +87,10 @@ def _check_clock(case: Case, before: Signed, after: Signed, steps: Sequence[int]
         case.findings.add(Code.CLOCK_STEP_UNDECLARED, words, after.sid)
         ended.discard(new["clk"]["boot"])
     fall = parse_time(old["t"]) - parse_time(new["t"])
-    if fall > CLOCK_TOLERANCE and not any(abs(step - new["seq"]) <= STEP_NEAR for step in steps):
+    is_same_boot = new["clk"]["boot"] == old["clk"]["boot"]
+    if fall > (CLOCK_DRIFT if is_same_boot else BOOT_TOLERANCE) and not any(
+        abs(step - new["seq"]) <= STEP_NEAR for step in steps
+    ):
         words = f"the clock fell by {fall} between statements {old['seq']} and {new['seq']}, and no event says so"
         case.findings.add(Code.CLOCK_STEP_UNDECLARED, words, after.sid)
 

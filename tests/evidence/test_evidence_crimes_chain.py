@@ -135,8 +135,10 @@ HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)
     [
         ([HOUR, 2 * HOUR, 3 * HOUR], "aaa", (), False),
         ([HOUR, HOUR, HOUR], "aaa", (), False),
-        ([HOUR, HOUR - 2 * SECOND], "aa", (), False),
-        ([HOUR, HOUR - 3 * SECOND], "aa", (), True),
+        ([HOUR, HOUR - 60 * SECOND], "aa", (), False),
+        ([HOUR, HOUR - 61 * SECOND], "aa", (), True),
+        ([HOUR, HOUR - 600 * SECOND], "ab", (), False),
+        ([HOUR, HOUR - 601 * SECOND], "ab", (), True),
         ([2 * HOUR, HOUR, 3 * HOUR], "aaa", (), True),
         ([2 * HOUR, HOUR, 3 * HOUR], "aba", (), True),
         ([2 * HOUR, HOUR, 3 * HOUR], "abb", (), True),
