@@ -71,7 +71,7 @@ def post(client: FlaskClient, path: str, data: dict[str, object], page: str = "/
     return client.post(path, data={"csrf_token": token(client, start), **data}, content_type="multipart/form-data")
 
 
-EVERYONE = ("li.na", "wang.jun", "city", "province", "nation", "admin")
+EVERYONE = ("li.na", "wang.jun", "city", "province", "nation", "inspector", "admin")
 PAGES = {
     "/plants": ("other.city", *EVERYONE),
     "/account": ("other.city", *EVERYONE),
