@@ -151,7 +151,7 @@ def parse_leaf(line: bytes) -> Leaf:
         EvidenceError: ``LEAF_MISMATCH``.
     """
     leaf, salt = _parse_members(line, 8)
-    if len(unb64u(salt)) != SALT_BYTES:
+    if not isinstance(salt, str) or len(unb64u(salt)) != SALT_BYTES:
         raise EvidenceError(Code.LEAF_MISMATCH, f"leaf {leaf.index}: salt is not {SALT_BYTES} bytes")
     if f'{_text_of(leaf)[:-1]},"{salt}"]'.encode() != line:
         raise EvidenceError(Code.LEAF_MISMATCH, f"leaf {leaf.index} is not in its one spelling")
@@ -187,7 +187,7 @@ def _plain_leaf(line: str) -> Leaf | None:
         return None
 
 
-def _parse_members(line: bytes | str, count: int) -> tuple[Leaf, str]:
+def _parse_members(line: bytes | str, count: int) -> tuple[Leaf, object]:
     try:
         members = strict_json(line)
         if not isinstance(members, list) or len(members) != count or members[0] != LEAF_TAG:

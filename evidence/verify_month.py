@@ -104,6 +104,9 @@ def check_chain(cover: Mapping[str, Any], device: Sequence[Signed], findings: Fi
         if gap:
             code = Code.RANGE_GAP if gap > 0 else Code.RANGE_OVERLAP
             findings.add(code, f"{abs(gap)} readings between segments of {name}", after.sid)
+    if not segments:
+        findings.add(Code.SEGMENT_MISSING, f"no segment from first to last of {name}", cover["last"])
+        return []
     claimed = (cover["start"], cover["end"], cover["root"], cover["n"])
     tree_first, tree_last = segments[0].payload["tree"], segments[-1].payload["tree"]
     if claimed != (tree_first["start"], tree_last["end"], tree_last["root"], len(segments)):
@@ -259,6 +262,8 @@ def check_sums(
     try:
         stated = canonical_json(body)
         channels = {(entry["gw"], entry["id"]): entry for entry in stated["channels"]}
+        if not all(isinstance(name, str) for key in channels for name in key):
+            raise TypeError("a channel is not named by texts")
     except (EvidenceError, KeyError, TypeError) as error:
         findings.add(Code.PAYLOAD, f"{BODY} is not a body: {error}", month.sid)
         return
@@ -295,6 +300,8 @@ class ChannelSum:
         except (EvidenceError, TypeError):
             return False
         stated = (entry.get("n"), entry.get("valid"))
+        if any(isinstance(count, bool) for count in stated):
+            return False
         wanted = [self.use] if self.use is not None else [self.sum]
         return stated == (self.n, self.valid) and [figure for figure in figures if figure is not None] == [
             figure for figure in wanted if figure is not None

@@ -87,13 +87,17 @@ class World:
             )
         )
 
+    @staticmethod
+    def sign(payload: dict[str, Any], key: SigningKey) -> Statement:
+        return sign(payload, key)
+
     def put(self, statement: Statement) -> Statement:
         self.log.append(statement.jws)
         return statement
 
     def say(self, who: str, kind: str, **members: Any) -> Statement:
         common = {"v": 1, "kind": kind, "plant": "P-1", "t": time_text(NOW - timedelta(days=1))}
-        return self.put(sign({**common, **members}, self.keys[who]))
+        return self.put(self.sign({**common, **members}, self.keys[who]))
 
     def device(self, kind: str, *, boot: str = "b1", **members: Any) -> Statement:
         self.seq += 1
