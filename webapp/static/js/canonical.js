@@ -18,7 +18,7 @@ export function canonical(value) {
     return String(value);
   }
   if (Array.isArray(value)) return `[${value.map(canonical).join(",")}]`;
-  if (typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype) {
+  if (typeof value === "object" && [Object.prototype, null].includes(Object.getPrototypeOf(value))) {
     return `{${Object.keys(value).sort().map((name) => `${text(name)}:${canonical(value[name])}`).join(",")}}`;
   }
   throw problem("type", `a ${typeof value} cannot be signed`);

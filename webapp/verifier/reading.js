@@ -1,0 +1,68 @@
+/* Disclosed readings: a leaf line with its salt, and the path to the root that a segment signed. */
+
+import { utf8 } from "../static/js/encoding.js";
+import { decimal, decimalText } from "./decimal.js";
+import { EvidenceError, fail } from "./failures.js";
+import { leafHash, verifyInclusion } from "./merkle.js";
+import { canonicalJson, isCount, isObject, parseTime, strictJson, unb64, unb64u } from "./strict.js";
+
+/** Flags of HJ 212 in their order; only N is a valid measurement. */
+export const FLAGS = ["N", "F", "M", "S", "D", "C", "T", "B"];
+const MEMBERS = "epoch,gw,index,line,path,segment,size,v";
+
+const mismatch = (detail) => fail("LEAF_MISMATCH", detail);
+
+function membersOf(line) {
+  try {
+    const [tag, index, time, channel, value, unit, flag, salt, ...more] = strictJson(line);
+    const texts = [time, channel, value, unit, salt];
+    if (tag !== "r1" || more.length || !isCount(index) || texts.some((text) => typeof text !== "string")) mismatch("not a leaf");
+    if (!FLAGS.includes(flag)) mismatch("no such flag");
+    return { index, time: parseTime(time), text: time, channel, value: value === "" ? null : decimal(value), unit, flag, salt };
+  } catch (error) {
+    if (!(error instanceof EvidenceError || error instanceof TypeError)) throw error;
+    return mismatch(error.detail ?? "not a leaf");
+  }
+}
+
+/** Read a leaf line, accepting only its one spelling. */
+function parseLeaf(line) {
+  const leaf = membersOf(line);
+  if (unb64u(leaf.salt).length !== 16) mismatch(`leaf ${leaf.index}: salt is not 16 bytes`);
+  const value = leaf.value === null ? "" : decimalText(leaf.value);
+  const again = JSON.stringify(["r1", leaf.index, leaf.text, leaf.channel, value, leaf.unit, leaf.flag, leaf.salt]);
+  if (again !== line) mismatch(`leaf ${leaf.index} is not in its one spelling`);
+  return { ...leaf, isValid: leaf.flag === "N" && leaf.value !== null };
+}
+
+function parseDisclosure(data) {
+  const value = canonicalJson(data);
+  if (!isObject(value) || Object.keys(value).sort().join() !== MEMBERS || !Array.isArray(value.path)) mismatch("not the members of a disclosure");
+  const path = value.path.map((text) => (typeof text === "string" ? unb64(text) : mismatch("a hash is no text")));
+  const numbers = [value.v, value.epoch, value.index, value.size];
+  const texts = [value.gw, value.segment, value.line];
+  if (value.v !== 1 || !numbers.every(Number.isSafeInteger) || texts.some((text) => typeof text !== "string")) {
+    mismatch("a member of a disclosure has the wrong type");
+  }
+  return { ...value, path };
+}
+
+const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
+
+/** Check one file of `readings/` against the segments of good standing; return its leaf and segment. */
+export async function disclosed(name, data, segments) {
+  const shown = parseDisclosure(data);
+  if (`${shown.epoch}-${shown.index}` !== name) fail("INDEX_MISMATCH", `file ${name} holds another reading`);
+  const segment = segments.get(shown.segment) ?? mismatch(`segment of reading ${name} is not here`);
+  const leaf = parseLeaf(shown.line);
+  const { gw, epoch, tree } = segment;
+  if (gw !== shown.gw || epoch !== shown.epoch || shown.size !== tree.end) {
+    fail("INDEX_MISMATCH", "a reading of another gateway, epoch or tree size");
+  }
+  if (leaf.index !== shown.index || leaf.index < tree.start || leaf.index >= tree.end) {
+    fail("INDEX_MISMATCH", `leaf ${leaf.index} is not in its segment, or shown as ${shown.index}`);
+  }
+  const hash = await leafHash(utf8(shown.line));
+  await verifyInclusion(hash, BigInt(shown.index), BigInt(shown.size), shown.path, unhex(tree.root));
+  return { leaf, sid: shown.segment };
+}

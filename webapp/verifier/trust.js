@@ -1,0 +1,57 @@
+/* What a verifier trusts: the log's key, witnesses, and a snapshot of keys and plants. */
+
+import { fail } from "./failures.js";
+import { publicKey } from "./keys.js";
+import { noteKey } from "./note.js";
+import { isCount, parseTime, strictJson } from "./strict.js";
+
+function checkZone(zone) {
+  try {
+    if (/^[A-Za-z]/.test(zone)) return new Intl.DateTimeFormat("en", { timeZone: zone }) && zone;
+  } catch {
+    // said below
+  }
+  return fail("SCHEMA", `time zone ${zone} does not exist`);
+}
+
+async function keyEntry(entry) {
+  const { jwk, owner, until, region = null } = entry;
+  const isEntry = [until ?? 0, entry.from].every(isCount) && (until !== null) && (region !== null || !("region" in entry));
+  if (!isEntry || typeof (region ?? "") !== "string" || ![entry.roles, entry.plants].every(Array.isArray)) {
+    fail("SCHEMA", "a registry entry is malformed");
+  }
+  const key = await publicKey(jwk);
+  if (key.kid !== entry.kid) fail("SCHEMA", `registry entry ${entry.kid} is not the thumbprint of its key`);
+  const covers = (plant) => entry.plants.includes(plant.id) || (region !== null && plant.region.startsWith(region));
+  return { ...key, key, covers, owner: owner.id, roles: entry.roles, from: entry.from, until: until ?? null, reason: entry.reason };
+}
+
+async function registryOf({ keys, plants }) {
+  const entries = new Map();
+  for (const entry of keys) entries.set(entry.kid, await keyEntry(entry));
+  const places = plants.map(({ id, zone, region }) => [String(id), { id: String(id), zone: checkZone(zone), region: String(region) }]);
+  return { keys: entries, plants: new Map(places) };
+}
+
+/** Read a trust file; SCHEMA, ENCODING, ALG or PAYLOAD where it cannot be relied on. */
+export async function readTrust(data) {
+  const value = strictJson(data);
+  try {
+    if (value.v !== 1) fail("SCHEMA", "trust file of another version");
+    const { quorum, size, witnesses } = value;
+    if (!isCount(size) || !isCount(quorum) || quorum > witnesses.length) fail("SCHEMA", "quorum or size of the trust file is impossible");
+    const [issued, expires] = [parseTime(value.issued), parseTime(value.expires)];
+    if (issued >= expires) fail("SCHEMA", "the trust file expires before it was issued");
+    const trust = { issued: value.issued, expires, size, quorum, log: await noteKey(value.log), witnesses: [] };
+    trust.registry = await registryOf(value.registry);
+    for (const text of witnesses) trust.witnesses.push(await noteKey(text));
+    return trust;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    return fail("SCHEMA", `not a trust file: ${error.message}`);
+  }
+}
+
+/** Return a plant of the registry, or fail with SUBJECT_SCOPE. */
+export const plantOf = (trust, id) => trust.registry.plants.get(id) ?? fail("SUBJECT_SCOPE", `plant ${id} is not in the registry`);
+

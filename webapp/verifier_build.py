@@ -1,0 +1,132 @@
+"""Make the offline verifier, one HTML file, from the modules in ``webapp/verifier``.
+
+``python -m webapp.verifier_build`` writes it anew.
+The modules are joined as they are but for their comments, each in a scope of its own; the words of codes and checks
+come from the evidence package. The program is deflated into the page, whose policy names its digest, so that a browser
+runs this program or none. What the page checks is the modules' business.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import zlib
+from pathlib import Path
+
+from evidence.check_words import CHECK_WORDS
+from evidence.code_words import CODE_WORDS
+
+SOURCE = Path(__file__).parent / "verifier"
+PAGE = SOURCE / "verifier.html"
+FIRST = SOURCE / "page.js"
+WORDS = SOURCE / "words.js"
+"""No file: its text is made from the evidence package."""
+_IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";\n', re.MULTILINE)
+_COMMENT = re.compile(r"^ *(?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)\n", re.MULTILINE)
+"""A comment that has its lines to itself."""
+_EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
+
+
+def program() -> str:
+    """Join the modules, those that are needed first before those that need them.
+
+    Raises:
+        ValueError: modules import each other in a circle, or one imports what is not exported.
+    """
+    parts: dict[Path, str] = {}
+    exported: dict[Path, list[str]] = {}
+
+    def take(module: Path, above: tuple[Path, ...]) -> None:
+        if module in above:
+            raise ValueError(f"{module.name} imports itself through {', '.join(path.name for path in above)}")
+        if module in parts:
+            return
+        text = _words() if module == WORDS else module.read_text(encoding="utf-8")
+        for names, place in _IMPORT.findall(text):
+            other = (module.parent / place).resolve()
+            take(other, (*above, module))
+            missing = set(_split(names)) - set(exported[other])
+            if missing:
+                raise ValueError(f"{module.name} imports {missing} of {other.name}, which has no such export")
+        exported[module] = _EXPORT.findall(text)
+        body = _COMMENT.sub("", _IMPORT.sub(lambda found: _use(module, found[1], found[2]), _EXPORT.sub("", text)))
+        given = f"return {{ {', '.join(exported[module])} }};\n" if exported[module] else ""
+        parts[module] = f"const {_scope(module)} = (() => {{\n{body}{given}}})();\n"
+
+    take(FIRST, ())
+    return "\n".join(parts.values())
+
+
+def build() -> str:
+    """Return the page."""
+    code = program()
+    packing = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    packed = base64.b64encode(packing.compress(code.encode()) + packing.flush()).decode("ascii")
+    return _page(code, packed)
+
+
+def is_built_from(page: str, code: str) -> bool:
+    """Tell whether a page is what the modules make; another zlib may deflate them to other bytes."""
+    packed = packed_in(page)
+    return unpacked(packed) == code and page == _page(code, packed)
+
+
+def packed_in(page: str) -> str:
+    """Return the packed program of a page."""
+    found = re.search(r'<script id="packed" type="text/plain">([A-Za-z0-9+/=]*)</script>', page)
+    return found[1] if found else ""
+
+
+def unpacked(packed: str) -> str:
+    """Unpack a program."""
+    return zlib.decompress(base64.b64decode(packed), -zlib.MAX_WBITS).decode()
+
+
+def _page(code: str, packed: str) -> str:
+    style, loader = (
+        _COMMENT.sub("", (SOURCE / name).read_text(encoding="utf-8")) for name in ("page.css", "loader.js")
+    )
+    policy = "; ".join(
+        (
+            "default-src 'none'",
+            f"script-src '{_digest(loader)}' '{_digest(code)}'",
+            f"style-src '{_digest(style)}'",
+            "base-uri 'none'",
+            "form-action 'none'",
+        )
+    )
+    page = (SOURCE / "page.html").read_text(encoding="utf-8")
+    for name, text in (("POLICY", policy), ("STYLE", style), ("PACKED", packed), ("LOADER", loader)):
+        page = page.replace(f"@{name}@", text)
+    return page
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}"
+
+
+def _words() -> str:
+    tables = {"CHECK_WORDS": CHECK_WORDS, "CODE_WORDS": {code.value: words for code, words in CODE_WORDS.items()}}
+    lines = [
+        f"export const {name} = {json.dumps(dict(table), ensure_ascii=False)};\n" for name, table in tables.items()
+    ]
+    return "/* Words of evidence/code_words.py and evidence/check_words.py. */\n" + "".join(lines)
+
+
+def _split(names: str) -> list[str]:
+    return [name.strip() for name in names.split(",") if name.strip()]
+
+
+def _scope(module: Path) -> str:
+    return "$" + re.sub(r"\W", "_", module.stem)
+
+
+def _use(module: Path, names: str, place: str) -> str:
+    return f"const {{ {', '.join(_split(names))} }} = {_scope((module.parent / place).resolve())};\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(build(), encoding="utf-8")
+    print(f"{PAGE}: {PAGE.stat().st_size} bytes")
