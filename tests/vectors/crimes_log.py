@@ -11,10 +11,11 @@ from typing import Any
 from evidence_world import NOW, ORIGIN, indexed, seed
 from vector_case import Files, World, approved, bare_trust, case, flipped, opened, packed, sign, trust_json, without
 
-from evidence.encoding import b64, unb64
+from evidence.encoding import b64, sha256_hex, unb64
 from evidence.keys import SigningKey
 from evidence.merkle import consistency_proof, inclusion_proof, leaf_hash, root
 from evidence.note import ED25519_COSIGNATURE, NoteKey, sign_checkpoint, sign_note
+from evidence.policy import Policy
 from evidence.receipt import Receipt
 
 INDETERMINATE = "INDETERMINATE"
@@ -179,6 +180,19 @@ def _() -> Files:
     return packed(indexed(replace(bundle, proofs=without(bundle.proofs, world.segments[0].sid))), world.trust())
 
 
+@case("bundle/two-roots-for-one-size", "receipts stand on two trees of one size", "LOG_EQUIVOCATION")
+def _() -> Files:
+    """The log told one story to whoever asked for the first receipts, and another with its last entry replaced."""
+    world = approved()
+    bundle, last = world.pack(readings=()), world.log[-1]
+    world.log[-1] = "another entry"
+    other = world.pack(readings=())
+    sid = sha256_hex(last.rpartition(".")[0].encode())
+    proofs = {**other.proofs, sid: bundle.proofs[sid]}
+    proofs = {name: data for name, data in proofs.items() if name in bundle.statements}
+    return packed(indexed(replace(bundle, proofs=proofs)), world.trust())
+
+
 @case("bundle/two-statements-at-one-index", "the log gave one place to two statements", "LOG_EQUIVOCATION")
 def _() -> Files:
     """The log was rewritten at the same size: its last entry became another one, and both have receipts."""
@@ -195,16 +209,17 @@ def _() -> Files:
 LOG_HASHES = [leaf_hash(str(number).encode()) for number in range(5)]
 LOG_KEY = World().log_key
 NOTE = sign_checkpoint(ORIGIN, 5, root(LOG_HASHES), LOG_KEY)
-WITNESSES = [SigningKey.from_seed(seed(name)) for name in ("witness city", "witness province")]
-WITNESS_KEYS = tuple(
+WITNESSES = [SigningKey.from_seed(seed(f"witness {name}")) for name in ("city", "province", "district")]
+GROUPED = tuple(
     NoteKey(f"witness.example/{name}", ED25519_COSIGNATURE, key.public.raw)
-    for name, key in zip(("city", "province"), WITNESSES, strict=True)
+    for name, key in zip(("city", "province", "district"), WITNESSES, strict=True)
 )
+WITNESS_KEYS = GROUPED[:2]
 
 
 def noted(note: str | bytes, quorum: int = 0) -> Files:
     """Show a checkpoint, with two witnesses known of whom `quorum` must have signed."""
-    trust = bare_trust(witnesses=WITNESS_KEYS, quorum=quorum)
+    trust = bare_trust(policy=Policy.of_number(WITNESS_KEYS, quorum))
     return {"checkpoint": note.encode() if isinstance(note, str) else note, "trust.json": trust}
 
 
@@ -212,7 +227,7 @@ def cosigned(number: int, note: str = NOTE, time: int = 1_772_323_210) -> str:
     """Write the signature line of a witness."""
     text = note.rpartition("\n\n")[0] + "\n"
     signature = WITNESSES[number].sign(f"cosignature/v1\ntime {time}\n{text}".encode())
-    key = WITNESS_KEYS[number]
+    key = GROUPED[number]
     return f"— {key.name} {b64(key.key_id + time.to_bytes(8, 'big') + signature)}\n"
 
 
@@ -244,6 +259,35 @@ def _() -> Files:
 @case("checkpoint/one-witness-twice", "one witness cosigned twice, two are wanted", "QUORUM")
 def _() -> Files:
     return noted(NOTE + cosigned(0) + cosigned(0, time=1_772_323_211), 2)
+
+
+def grouped(quorum: str, *numbers: int) -> Files:
+    """Show a checkpoint that some of three witnesses cosigned, who form groups: (city or district) and province."""
+    names = ("district", "city", "province")
+    lines = [f"witness {name} {key.text}" for name, key in zip(names, GROUPED, strict=True)]
+    groups = ["group region any district city", "group both all region province", f"quorum {quorum}"]
+    trust = bare_trust(policy=Policy.parse("\n".join([*lines, *groups, ""])))
+    return {"checkpoint": (NOTE + "".join(cosigned(number) for number in numbers)).encode(), "trust.json": trust}
+
+
+@case("checkpoint/cosigned-by-a-group-of-groups", "one of the region and the province cosigned")
+def _() -> Files:
+    return grouped("both", 0, 2)
+
+
+@case("checkpoint/cosigned-by-one-group-only", "two of the region cosigned, the province did not", "QUORUM")
+def _() -> Files:
+    return grouped("both", 0, 1)
+
+
+@case("checkpoint/cosigned-by-the-named-one", "the quorum is one witness by name")
+def _() -> Files:
+    return grouped("province", 2)
+
+
+@case("checkpoint/not-cosigned-by-the-named-one", "two others cosigned", "QUORUM")
+def _() -> Files:
+    return grouped("province", 0, 1)
 
 
 @case("checkpoint/cosignature-of-another-time", "the time of a cosignature was changed", "SIGNATURE")
@@ -307,6 +351,11 @@ for label, what, note in (
     ("without-root", "two lines only, signed", signed(ORIGIN, "5")),
     ("without-the-empty-line", "text and signatures run together", NOTE.replace("\n\n", "\n")),
     ("with-a-hyphen", "a hyphen for the dash of a signature line", NOTE.replace("—", "-")),
+    (
+        "with-a-wide-space-in-a-name",
+        "an ideographic space in the name of a key",
+        NOTE + f"— x\u3000y {b64(bytes(68))}\n",
+    ),
     ("with-two-spaces", "two spaces in a signature line", NOTE.replace(f"— {ORIGIN} ", f"— {ORIGIN}  ")),
     ("without-the-last-line-break", "the last line does not end", NOTE[:-1]),
     ("with-an-empty-line-behind", "an empty line at the end", NOTE + "\n"),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from evidence_world import ORIGIN
+from evidence_world import ORIGIN, seed
 from nacl.bindings import crypto_core_ed25519_add
 from vector_case import Files, World, case, trust_json
 
@@ -17,6 +17,18 @@ from evidence.note import NoteKey
 
 ORDER_8 = bytes.fromhex("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a")
 """A point of order 8 of Curve25519's twisted Edwards form."""
+
+
+CITY, PROVINCE, OTHER_LOG = (
+    NoteKey(f"{name}.example/x", type_, SigningKey.from_seed(seed(name)).public.raw).text
+    for name, type_ in (("city", 4), ("province", 4), ("other", 1))
+)
+
+
+def older(value: dict[str, Any], quorum: int, *witnesses: str) -> None:
+    """Write the trust file as it was before there were policies."""
+    del value["policy"]
+    value.update(witnesses=list(witnesses), quorum=quorum)
 
 
 def trusted(change: Callable[[dict[str, Any]], Any]) -> Files:
@@ -47,8 +59,11 @@ def _() -> Files:
 for label, what, change in (
     ("version-2", "version 2", lambda value: value.update(v=2)),
     ("without-a-log", "no log key", lambda value: value.pop("log")),
-    ("quorum-impossible", "more witnesses wanted than known", lambda value: value.update(quorum=1)),
-    ("quorum-negative", "a negative quorum", lambda value: value.update(quorum=-1)),
+    ("quorum-impossible", "older form: more witnesses wanted than known", lambda value: older(value, 1)),
+    ("quorum-negative", "older form: a negative quorum", lambda value: older(value, -1)),
+    ("witness-twice", "older form: one witness twice", lambda value: older(value, 1, CITY, CITY)),
+    ("witness-key-of-a-log", "older form: a witness whose key is a log's", lambda value: older(value, 0, value["log"])),
+    ("policy-of-another-log", "the policy names another log alone", lambda value: value.update(policy=f"log {OTHER_LOG}\nquorum none\n")),
     ("size-negative", "a negative log size", lambda value: value.update(size=-1)),
     ("expires-before-issued", "it expires before it was issued", lambda value: value.update(expires=value["issued"])),
     ("issued-soon", "a time that is none", lambda value: value.update(issued="soon")),
@@ -62,6 +77,42 @@ for label, what, change in (
     @case(f"trust/{label}", what, "SCHEMA")
     def _(change: Callable[[dict[str, Any]], Any] = change) -> Files:
         return trusted(change)
+
+
+for label, policy in {
+    "without-a-quorum": f"witness city {CITY}\n",
+    "with-two-quorums": "quorum none\nquorum none\n",
+    "without-the-last-line-break": "quorum none",
+    "of-nothing": "",
+    "with-an-unknown-word": "notary x\nquorum none\n",
+    "with-a-witness-twice": f"witness city {CITY}\nwitness province {CITY}\nquorum none\n",
+    "with-a-name-twice": f"witness city {CITY}\nwitness city {PROVINCE}\nquorum none\n",
+    "with-a-witness-called-none": f"witness none {CITY}\nquorum none\n",
+    "with-a-log-for-a-witness": f"witness city {OTHER_LOG}\nquorum none\n",
+    "with-a-witness-for-a-log": f"log {CITY}\nquorum none\n",
+    "with-a-group-before-its-members": f"group g 1 city\nwitness city {CITY}\nquorum g\n",
+    "with-a-member-of-two-groups": f"witness city {CITY}\ngroup g any city\ngroup h any city\nquorum h\n",
+    "with-a-group-of-nobody": "group g any\nquorum g\n",
+    "that-wants-three-of-two": f"witness a {CITY}\nwitness b {PROVINCE}\ngroup g 3 a b\nquorum g\n",
+    "that-wants-none-of-two": f"witness a {CITY}\nwitness b {PROVINCE}\ngroup g 0 a b\nquorum g\n",
+    "that-wants-a-stranger": "quorum stranger\n",
+    "with-a-control-character": "quorum none\x01\n",
+}.items():
+
+    @case(f"trust/policy-{label}", f"a policy {label.replace('-', ' ')}", "SCHEMA")
+    def _(policy: str = policy) -> Files:
+        return trusted(lambda value: value.update(policy=policy))
+
+
+@case("trust/policy-with-comments", "comments, tabs, addresses and empty lines are allowed")
+def _() -> Files:
+    text = f"# known logs\n\n\tlog {World().trust().log.text} https://log.example\nwitness city\t{CITY} https://w.example \nquorum city\n"
+    return trusted(lambda value: value.update(policy=text))
+
+
+@case("trust/older-form", "witnesses and a number in place of a policy")
+def _() -> Files:
+    return trusted(lambda value: older(value, 1, CITY, PROVINCE))
 
 
 def moved(y: bytes) -> Callable[[dict[str, Any]], None]:

@@ -38,7 +38,7 @@ def report_of(files: Mapping[str, bytes]) -> Report:
         if "statement.jws" in files:
             _statement(files, trust, at)
         if "checkpoint" in files:
-            verify_checkpoint(_utf8(files["checkpoint"]), trust.log, trust.witnesses, trust.quorum)
+            verify_checkpoint(_utf8(files["checkpoint"]), trust.log, trust.policy)
         if "consistency" in files:
             _consistency(files, trust)
     except EvidenceError as error:

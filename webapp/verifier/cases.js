@@ -19,7 +19,7 @@ async function checkStatement(files, trust, now) {
 }
 
 async function checkConsistency(files, trust) {
-  const [old, grown] = [files["old.checkpoint"], files["new.checkpoint"]].map((data) => verifyCheckpoint(note(data), trust.log, [], 0));
+  const [old, grown] = [files["old.checkpoint"], files["new.checkpoint"]].map((data) => verifyCheckpoint(note(data), trust.log));
   const path = note(files.consistency).split("\n").slice(0, -1).map(unb64);
   const [{ size, root }, after] = [await old, await grown];
   await verifyConsistency(size, after.size, path, root, after.root);
@@ -31,7 +31,7 @@ export function judgeCase(files, now) {
   return judged(async () => {
     const trust = await readTrust(files["trust.json"]);
     if (files["statement.jws"]) await checkStatement(files, trust, now);
-    if (files.checkpoint) await verifyCheckpoint(note(files.checkpoint), trust.log, trust.witnesses, trust.quorum);
+    if (files.checkpoint) await verifyCheckpoint(note(files.checkpoint), trust.log, trust.policy);
     if (files.consistency) await checkConsistency(files, trust);
   });
 }

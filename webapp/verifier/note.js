@@ -6,7 +6,8 @@ import { ed25519Key } from "./keys.js";
 import { MAX_SIZE, leafHash, verifyInclusion } from "./merkle.js";
 import { b64, unb64 } from "./strict.js";
 
-const [NOTE, COSIGNATURE] = [1, 4];
+export const NOTE = 1;
+export const COSIGNATURE = 4;
 const MAX_SIGNATURES = 100;
 const MAX_PATH = 63;
 const FORMAT = "CHECKPOINT_FORMAT";
@@ -21,8 +22,10 @@ export async function noteKey(text) {
   const key = await ed25519Key(blob.slice(1));
   const id = hex((await sha256(new Uint8Array([...utf8(`${name}\n`), ...blob]))).slice(0, 4));
   if (text !== `${name}+${id}+${b64(blob)}`) fail("ENCODING", `key id of ${name} does not fit the key`);
-  return { name, id, type: blob[0], key };
+  return { name, id, type: blob[0], x: b64(blob.slice(1)), key };
 }
+
+export const isSameKey = (one, other) => one.name === other.name && one.type === other.type && one.x === other.x;
 
 async function verifyLine({ name, type, key }, text, blob) {
   if (type === NOTE) return key.verify(blob, utf8(text));
@@ -41,6 +44,7 @@ async function parseNote(note) {
   const signatures = [];
   for (const line of lines) {
     const [, name, encoded] = /^— ([^ +\n]+) ([A-Za-z0-9+/=]+)$/.exec(line) ?? fail(FORMAT, "not a signature line");
+    if (/[^\S\ufeff]|\u0085/.test(name)) fail(FORMAT, "a space in the name of a key");
     const blob = await unb64OrFormat(encoded);
     if (blob.length < 5) fail(FORMAT, `signature of ${name} is too short`);
     signatures.push([name, hex(blob.slice(0, 4)), blob.slice(4)]);
@@ -58,21 +62,21 @@ async function parseCheckpoint(note) {
   return { origin, size: BigInt(size), root: hash, text, signatures };
 }
 
-/** Check origin, log signature and witness quorum of a checkpoint; a known key's line must hold. */
-export async function verifyCheckpoint(note, log, witnesses, quorum) {
+/** Check origin, log signature and, where there is a policy for them, cosignatures; a known key's line must hold. */
+export async function verifyCheckpoint(note, log, policy = null) {
   const checkpoint = await parseCheckpoint(note);
   if (checkpoint.origin !== log.name) fail("LOG_ORIGIN", `checkpoint of another log than ${log.name}`);
-  const known = new Map([log, ...witnesses].map((key) => [`${key.name} ${key.id}`, key]));
+  const known = new Map([log, ...(policy?.keys ?? [])].map((key) => [`${key.name} ${key.id}`, key]));
   const signers = new Set();
   for (const [name, id, blob] of checkpoint.signatures) {
     const key = known.get(`${name} ${id}`);
     if (!key) continue;
     await verifyLine(key, checkpoint.text, blob);
-    signers.add(name);
+    signers.add(key);
   }
   if (!signers.size) fail("QUORUM", "no signature by a known key");
-  if (!signers.has(log.name)) fail("SIGNATURE", "the log did not sign its checkpoint");
-  if (signers.size - 1 < quorum) fail("QUORUM", `${signers.size - 1} of ${quorum} witnesses`);
+  if (!signers.has(log)) fail("SIGNATURE", "the log did not sign its checkpoint");
+  policy?.require(signers);
   return checkpoint;
 }
 
@@ -88,12 +92,12 @@ export async function parseReceipt(text) {
     if (path.at(-1).length !== 32) fail(FORMAT, "a proof hash is not 32 bytes");
   }
   const checkpoint = text.slice(cut + 2);
-  await parseCheckpoint(checkpoint);
-  return { index: BigInt(index), path, checkpoint };
+  const { size, root } = await parseCheckpoint(checkpoint);
+  return { index: BigInt(index), path, checkpoint, size, root: hex(root) };
 }
 
 /** Check that a statement, byte for byte, is in the log at the receipt's index. */
 export async function verifyReceipt(receipt, jws, trust) {
-  const { size, root } = await verifyCheckpoint(receipt.checkpoint, trust.log, trust.witnesses, trust.quorum);
+  const { size, root } = await verifyCheckpoint(receipt.checkpoint, trust.log, trust.policy);
   await verifyInclusion(await leafHash(utf8(jws)), receipt.index, size, receipt.path, root);
 }

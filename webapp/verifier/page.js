@@ -47,7 +47,13 @@ function take(files) {
   shown = null;
   runs += 1;
   $("report").replaceChildren();
-  $("status").textContent = "";
+  tell("");
+}
+
+/** Say something below the files; what the report says again is for those who listen only. */
+function tell(text, isSeen = true) {
+  $("status").textContent = text;
+  $("status").classList.toggle("unseen", !isSeen);
 }
 
 function row(list, name, text) {
@@ -61,7 +67,7 @@ function subjectOf({ subject, trust, file, at, digest }) {
   row(list, "month", subject.month);
   row(list, "bundle", file);
   row(list, "digest", digest);
-  row(list, "trust-as-of", trust && `${trust.issued}, ${word("log-size")} ${trust.log_size}`);
+  row(list, "trust-as-of", trust && `${trust.issued} · ${word("log-size")} ${trust.log_size} · ${word("unproven")}`);
   row(list, "checked-at", at);
   return list;
 }
@@ -121,7 +127,7 @@ function show(report) {
   if (!unable) parts.push(part("findings", findingsOf(report.findings)));
   if (report.checks.length) parts.push(part("checks", checksOf(report.checks)));
   $("report").replaceChildren(...parts);
-  $("status").textContent = unable ? `${word(verdict)} ${word(unable.reason)}` : `${word(verdict)} ${word(`${verdict}-means`)}`;
+  tell(`${word(verdict)} ${word(unable ? unable.reason : `${verdict}-means`)}`, false);
 }
 
 function progress(run) {
@@ -130,21 +136,21 @@ function progress(run) {
     const now = performance.now();
     if (run !== runs || now - last < 500) return;
     last = now;
-    $("status").textContent = `${word("busy")} ${word(`busy-${what}`)} ${done} / ${all}`;
+    tell(`${word("busy")} ${word(`busy-${what}`)} ${done} / ${all}`);
   };
 }
 
 async function check() {
   const missing = ["bundle", "trust"].filter((kind) => !chosen[kind]);
   if (missing.length) {
-    $("status").textContent = word("choose") + missing.map(word).join(language ? ", " : "、");
+    tell(word("choose") + missing.map(word).join(language ? ", " : "、"));
     $(missing[0]).focus();
     return;
   }
   runs += 1;
   const run = runs;
   const { bundle, trust } = chosen;
-  $("status").textContent = word("busy");
+  tell(word("busy"));
   $("check").disabled = true;
   const now = new Date();
   try {

@@ -3,6 +3,7 @@
 import { fail } from "./failures.js";
 import { publicKey } from "./keys.js";
 import { noteKey } from "./note.js";
+import { readPolicy } from "./policy.js";
 import { isCount, parseTime, strictJson } from "./strict.js";
 
 function checkZone(zone) {
@@ -38,14 +39,12 @@ export async function readTrust(data) {
   const value = strictJson(data);
   try {
     if (value.v !== 1) fail("SCHEMA", "trust file of another version");
-    const { quorum, size, witnesses } = value;
-    if (!isCount(size) || !isCount(quorum) || quorum > witnesses.length) fail("SCHEMA", "quorum or size of the trust file is impossible");
+    if (!isCount(value.size)) fail("SCHEMA", "the size in the trust file is impossible");
     const [issued, expires] = [parseTime(value.issued), parseTime(value.expires)];
     if (issued >= expires) fail("SCHEMA", "the trust file expires before it was issued");
-    const trust = { issued: value.issued, expires, size, quorum, log: await noteKey(value.log), witnesses: [] };
-    trust.registry = await registryOf(value.registry);
-    for (const text of witnesses) trust.witnesses.push(await noteKey(text));
-    return trust;
+    const log = await noteKey(value.log);
+    const registry = await registryOf(value.registry);
+    return { issued: value.issued, expires, size: value.size, log, registry, policy: await readPolicy(value, log) };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     return fail("SCHEMA", `not a trust file: ${error.message}`);

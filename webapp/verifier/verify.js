@@ -57,6 +57,7 @@ class Checking {
   counts = {};
   subject = {};
   signed = [];
+  roots = new Map();
 
   constructor(bundle, trust, now, tell) {
     Object.assign(this, { bundle, trust, now, tell });
@@ -131,6 +132,9 @@ async function loggedAt(checking, one) {
     if (found.failed > before) return null;
   }
   checking.count("receipts");
+  const { size, root } = receipt;
+  if ((checking.roots.get(size) ?? root) !== root) found.add("LOG_EQUIVOCATION", `two roots for a log of ${size}`, one.sid);
+  if (!checking.roots.has(size)) checking.roots.set(size, root);
   return receipt.index;
 }
 
