@@ -22,6 +22,7 @@ from cunzheng.errors import CommandError, ExitCode
 from cunzheng.lang import say
 from cunzheng.progress import working
 from cunzheng.trust_choice import choose_trust
+from cunzheng.verifier_page import write_page
 from cunzheng.verify_report import person_lines
 from evidence.bundle import read_bundle
 from evidence.errors import BundleError, EvidenceError
@@ -45,7 +46,7 @@ _EXIT = {
         " what did not pass.\n\nExit codes: 0 valid (or proven), 1 invalid, 2 indeterminate, 3 misuse.",
     )
 )
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--trust",
     "trust_file",
@@ -74,9 +75,28 @@ _EXIT = {
     type=click.Path(path_type=Path, file_okay=False),
     help=say("把发现的作假证据写入此目录。", "Write proofs of cheating, if any are found, into this folder."),
 )
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path),
+    help=say(
+        "不核验，而是把离线核验页（单个网页文件）写到此处，供没有本程序的人使用。",
+        "Check nothing; write the offline verifier, one HTML file, to this place, for people without this program.",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help=say("输出 JSON。", "Print JSON."))
-def verify(file: Path, trust_file: Path | None, others: tuple[Path, ...], folder: Path | None, as_json: bool) -> int:
+def verify(
+    file: Path | None,
+    trust_file: Path | None,
+    others: tuple[Path, ...],
+    folder: Path | None,
+    page: Path | None,
+    as_json: bool,
+) -> int:
     """Read the files, check, print, and return the exit code of the verdict."""
+    if page is not None:
+        return write_page(page, as_json=as_json)
+    if file is None:
+        raise click.UsageError(say("请给出证据包文件", "name the bundle to check"))
     if is_contradiction(file):
         return check_contradiction(file, _trust_if_any(trust_file, file), as_json=as_json)
     chosen = choose_trust(trust_file, file.with_name("trust.json"))

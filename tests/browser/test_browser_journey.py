@@ -179,6 +179,24 @@ def test_a_month_goes_from_capture_to_a_bundle_that_verifies(site: Site, person:
     trust = Trust.from_json(strict_json(technician.request.get(f"{site.base}/trust.json").body()))
     report = verify_bundle(bundle, trust, site.center.now())
     assert report.verdict is Verdict.VALID, report.findings
+    check_with_the_page(site, technician, Path(download.value.path()))
+
+
+def check_with_the_page(site: Site, page: Page, bundle: Path) -> None:
+    """Download the offline verifier beside the bundle, open it from the disk and let it check."""
+    trust = bundle.with_name("trust.json")
+    trust.write_bytes(page.request.get(f"{site.base}/trust.json").body())
+    with page.expect_download() as download:
+        page.locator('a[href="/verifier.html"]').click()
+    verifier = bundle.with_name(download.value.suggested_filename)
+    download.value.save_as(verifier)
+    page.clock.set_fixed_time(site.center.now())
+    page.goto(verifier.as_uri())
+    page.locator("#bundle").set_input_files(bundle)
+    page.locator("#trust").set_input_files(trust)
+    page.locator("#check").click()
+    expect(page.locator("#report .answer")).to_have_class("answer VALID")
+    site.picture(page, "verifier")
 
 
 def test_a_number_opens_down_to_a_proven_reading(site: Site, person: Callable[..., Page]) -> None:

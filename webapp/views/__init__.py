@@ -23,6 +23,7 @@ from webapp.views import (
     menu,
     month_words,
     months,
+    offline_verifier,
     people,
     plants,
     reason_words,
@@ -31,7 +32,22 @@ from webapp.views import (
     wording,
 )
 
-BLUEPRINTS = (auth, keys, plants, months, challenges, cems, drilldown, signing, review, ledger, inspect, people, health)
+BLUEPRINTS = (
+    auth,
+    keys,
+    plants,
+    months,
+    challenges,
+    cems,
+    drilldown,
+    signing,
+    review,
+    ledger,
+    inspect,
+    offline_verifier,
+    people,
+    health,
+)
 
 
 def register(app: Flask) -> None:
