@@ -19,6 +19,8 @@ from evidence.kinds import validate
 
 MAX_BYTES = 65_535
 """Longest statement: the entry length field of a log tile has 16 bits."""
+MAX_HEADER = 512
+"""Longest header, in characters of base64url; an honest one has 150."""
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{86}\Z", re.ASCII)
 
 
@@ -109,6 +111,8 @@ def parse_envelope(text: str) -> Statement:
         unb64u(signature_part)
     except EvidenceError as error:
         raise EvidenceError(error.code, error.detail, sid) from error
+    if len(header_part) > MAX_HEADER:
+        raise EvidenceError(Code.HEADER, f"a header has at most {MAX_HEADER} characters", sid)
     try:
         header = canonical_json(header_bytes)
     except EvidenceError as error:

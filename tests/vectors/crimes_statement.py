@@ -186,6 +186,7 @@ for label, what, header in (
     ("header-in-another-order", "the members are not sorted", f'{{"kid":"{GATEWAY.kid}","alg":"Ed25519","typ":"ev-event+jws"}}'),
     ("header-with-spaces", "a space in the header", f'{{"alg": "Ed25519","kid":"{GATEWAY.kid}","typ":"ev-event+jws"}}'),
     ("header-escaped", "an escape where none is needed", f'{{"alg":"Ed25519","kid":"{GATEWAY.kid}","typ":"ev-event\\u002bjws"}}'),
+    ("header-of-514-characters", "a header longer than allowed", {**GOOD, "typ": "ev-event+jws" + "x" * 295}),
     ("header-is-no-json", "the header is not JSON", "Ed25519"),
 ):  # fmt: skip
 
@@ -216,6 +217,13 @@ def _() -> Files:
 @case("statement/type-of-another-kind", "the header says month, the payload is an event", "TYP_MISMATCH")
 def _() -> Files:
     return shown(headed({**GOOD, "typ": "ev-month+jws"}))
+
+
+@case(
+    "statement/header-of-512-characters", "a header as long as allowed, though of a type that is none", "TYP_MISMATCH"
+)
+def _() -> Files:
+    return shown(headed({**GOOD, "typ": "ev-event+jws" + "x" * 294}))
 
 
 @case("statement/type-jwt", "the header says JWT", "TYP_MISMATCH")

@@ -8,6 +8,7 @@ const MAX_RATIO = 200;
 const RATIO_FLOOR = 1024 ** 2;
 const [LOCAL, CENTRAL, END] = [30, 46, 22];
 const LONGEST_NAME = 200;
+const PIECE = 4 * 1024 ** 2;
 const PLAIN_FILE = 0o100644 * 65536;
 
 const refuse = (detail) => fail("BUNDLE_FORMAT", detail);
@@ -34,15 +35,22 @@ const localOf = (member) => record([4, 0x04034b50], ...common(member));
 const centralOf = (member, position) =>
   record([4, 0x02014b50], [2, 0x0314], ...common(member), [2, 0], [2, 0], [2, 0], [4, PLAIN_FILE], [4, position]);
 
-/** A file on disk or in memory, read in pieces. */
+/** A file on disk or in memory, read in large pieces, of which the last one is kept: each read takes a millisecond. */
 export class Source {
+  from = 0;
+  piece = new Uint8Array(0);
+
   constructor(blob) {
     this.blob = blob;
     this.size = blob.size;
   }
 
   async read(start, length) {
-    return new Uint8Array(await this.blob.slice(start, start + length).arrayBuffer());
+    if (start < this.from || start + length > this.from + this.piece.length) {
+      this.piece = new Uint8Array(await this.blob.slice(start, start + Math.max(length, PIECE)).arrayBuffer());
+      this.from = start;
+    }
+    return this.piece.slice(start - this.from, start - this.from + length);
   }
 }
 
@@ -104,32 +112,52 @@ const CRC_TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
 });
 const crcOf = (data, before) => ~data.reduce((crc, byte) => CRC_TABLE[(crc ^ byte) & 255] ^ (crc >>> 8), ~before) >>> 0;
 
-function unpacking(source, { start, packed, method }) {
-  const stream = source.blob.slice(start, start + packed).stream();
-  if (method === 0) return stream;
+function inflater() {
   try {
-    return stream.pipeThrough(new DecompressionStream("deflate-raw"));
+    return new DecompressionStream("deflate-raw");
   } catch (error) {
     throw new UnableError("no-unpacking", error.message);
+  }
+}
+
+/** Give the unpacked bytes piece by piece; small files come from memory, which is far quicker than from the disk. */
+async function* pieces(source, { start, packed, method }) {
+  const isSmall = packed <= PIECE;
+  if (isSmall && method === 0) {
+    yield await source.read(start, packed);
+    return;
+  }
+  let stream = source.blob.slice(start, start + packed).stream();
+  if (method !== 0 && !isSmall) stream = stream.pipeThrough(inflater());
+  if (method !== 0 && isSmall) {
+    const { readable, writable } = inflater();
+    const writer = writable.getWriter();
+    // What is wrong with the data is told to the reader as well.
+    Promise.all([writer.write(await source.read(start, packed)), writer.close()]).catch(() => {});
+    stream = readable;
+  }
+  const reader = stream.getReader();
+  try {
+    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) yield value;
+  } finally {
+    reader.cancel().catch(() => {});
   }
 }
 
 /** Unpack one file; packed bytes that say nothing, and another size or check sum than stated, are refused. */
 export async function unpacked(source, member) {
   const data = new Uint8Array(member.size);
-  const reader = unpacking(source, member).getReader();
   let [size, crc] = [0, 0];
   try {
-    for (let { done, value } = await reader.read(); !done; { done, value } = await reader.read()) {
-      if (size + value.length > member.size) refuse(`size of ${member.name} is not what the zip says`);
-      data.set(value, size);
-      size += value.length;
-      crc = crcOf(value, crc);
+    for await (const piece of pieces(source, member)) {
+      if (size + piece.length > member.size) refuse(`size of ${member.name} is not what the zip says`);
+      data.set(piece, size);
+      size += piece.length;
+      crc = crcOf(piece, crc);
     }
   } catch (error) {
-    reader.cancel().catch(() => {});
     // A file that cannot be read is the browser's word, deflated data that cannot be unpacked the bundle's.
-    if (error instanceof EvidenceError || error instanceof DOMException) throw error;
+    if ([EvidenceError, UnableError, DOMException].some((kind) => error instanceof kind)) throw error;
     refuse(`${member.name} cannot be unpacked: ${error.message}`);
   }
   if (size !== member.size) refuse(`size of ${member.name} is not what the zip says`);

@@ -8,6 +8,7 @@ import { canonicalJson, decoded, isObject, parseTime, unb64u } from "./strict.js
 import { plantOf } from "./trust.js";
 
 const MAX_LENGTH = 65535;
+const MAX_HEADER = 512;
 const FUTURE_MS = 5 * 60 * 1000;
 const REVOKED = ["lost", "compromised", "ceased"];
 const SIGNERS = {
@@ -21,7 +22,8 @@ function rolesFor(payload) {
   return payload.kind === "key" && payload.op === "enrol" ? [] : SIGNERS[payload.kind];
 }
 
-async function headerOf(part) {
+async function headerOf(text, part) {
+  if (text.length > MAX_HEADER) fail("HEADER", `a header has at most ${MAX_HEADER} characters`);
   const header = await within("HEADER", null, () => canonicalJson(part));
   if (!isObject(header) || Object.keys(header).sort().join() !== "alg,kid,typ") fail("HEADER", "a header has exactly alg, kid and typ");
   if (Object.values(header).some((value) => typeof value !== "string")) fail("HEADER", "alg, kid and typ are strings");
@@ -43,8 +45,9 @@ export async function verifyStatement(data, trust) {
   const input = utf8(jws.slice(0, jws.lastIndexOf(".")));
   const sid = hex(await sha256(input));
   return within(null, sid, async () => {
-    const [head, body, signature] = jws.split(".").map(unb64u);
-    const header = await headerOf(head);
+    const parts = jws.split(".");
+    const [head, body, signature] = parts.map(unb64u);
+    const header = await headerOf(parts[0], head);
     const signer = trust.registry.keys.get(header.kid) ?? fail("KEY_UNKNOWN", `key ${header.kid.slice(0, 12)} is not in the registry`);
     if (header.alg !== signer.alg) fail("ALG", `header says ${header.alg}, the key is ${signer.alg}`);
     await signer.verify(signature, input);
