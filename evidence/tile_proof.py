@@ -48,6 +48,8 @@ class TileProof:
             EvidenceError: ``ENCODING``.
         """
         try:
+            if not all(isinstance(value[name], list) for name in ("lines", "path", "raw")):
+                raise TypeError("lines, path and raw are lists")
             proof = cls(
                 number=value["tile"],
                 size=value["size"],

@@ -97,18 +97,19 @@ class Findings:
 
     def __init__(self) -> None:
         self._found: list[Finding] = []
+        self._failed = 0
 
     def add(self, code: Code, detail: str, sid: str | None = None, grade: Verdict | None = None) -> None:
         """Record one failed check."""
-        self._found.append(Finding.of(EvidenceError(code, detail, sid), grade=grade))
+        self.extend((Finding.of(EvidenceError(code, detail, sid), grade=grade),))
 
     def catch(self, error: EvidenceError, sid: str | None = None) -> None:
         """Record a failed check that was raised."""
-        self._found.append(Finding.of(error, sid))
+        self.extend((Finding.of(error, sid),))
 
     def __len__(self) -> int:
         """Count what was recorded so far and is no mere warning."""
-        return sum(finding.grade is not Verdict.VALID_WITH_WARNINGS for finding in self._found)
+        return self._failed
 
     def all(self) -> tuple[Finding, ...]:
         """Return the findings in the order found, each once."""
@@ -116,4 +117,6 @@ class Findings:
 
     def extend(self, findings: Iterable[Finding]) -> None:
         """Take over findings made elsewhere."""
-        self._found.extend(findings)
+        for finding in findings:
+            self._found.append(finding)
+            self._failed += finding.grade is not Verdict.VALID_WITH_WARNINGS

@@ -23,6 +23,8 @@ PAGE = SOURCE / "verifier.html"
 FIRST = SOURCE / "page.js"
 WORDS = SOURCE / "words.js"
 """No file: its text is made from the evidence package."""
+_FOR_LESS = "."
+"""Stands for the one sign of base85 that means something in HTML."""
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";\n', re.MULTILINE)
 _COMMENT = re.compile(r"^ *(?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)\n", re.MULTILINE)
 """A comment that has its lines to itself."""
@@ -62,9 +64,9 @@ def program() -> str:
 def build() -> str:
     """Return the page."""
     code = program()
-    packing = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed = base64.b64encode(packing.compress(code.encode()) + packing.flush()).decode("ascii")
-    return _page(code, packed)
+    packing = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL + 1)
+    deflated = packing.compress(code.encode()) + packing.flush()
+    return _page(code, base64.b85encode(deflated).decode("ascii").replace("<", _FOR_LESS))
 
 
 def is_built_from(page: str, code: str) -> bool:
@@ -75,13 +77,13 @@ def is_built_from(page: str, code: str) -> bool:
 
 def packed_in(page: str) -> str:
     """Return the packed program of a page."""
-    found = re.search(r'<script id="packed" type="text/plain">([A-Za-z0-9+/=]*)</script>', page)
+    found = re.search(r'<script id="packed" type="text/plain">([^<]*)</script>', page)
     return found[1] if found else ""
 
 
 def unpacked(packed: str) -> str:
     """Unpack a program."""
-    return zlib.decompress(base64.b64decode(packed), -zlib.MAX_WBITS).decode()
+    return zlib.decompress(base64.b85decode(packed.replace(_FOR_LESS, "<")), -zlib.MAX_WBITS).decode()
 
 
 def _page(code: str, packed: str) -> str:

@@ -129,7 +129,7 @@ def read(world: World, rng: random.Random) -> None:
 def changed_files(bundle: Bundle, rng: random.Random) -> Bundle:
     """Leave out, flip or copy up to two files; the index mostly follows."""
     for _ in range(rng.choice((0, 0, 1, 2))):
-        folder = rng.choice(("statements", "proofs", "content", "readings"))
+        folder = rng.choice(("statements", "proofs", "content", "readings", "tiles"))
         files = dict(bundle.folder(folder))
         if not files:
             continue
@@ -174,8 +174,9 @@ def bundle_mutation(seed: str) -> Files:
             {"roles": frozenset()},
         )
         world.entries[at] = replace(world.entries[at], **rng.choice(otherwise))
-    shown = tuple(range(len(world.leaves))) if rng.random() < 0.8 else (0,)
-    files = packed(changed_files(world.pack(readings=shown), rng), world.trust())
+    shown = rng.choice((tuple(range(len(world.leaves))), (0,), ()))
+    tiles = tuple(world.tile(0, segment) for segment in world.segments if rng.random() < 0.5)
+    files = packed(changed_files(world.pack(readings=shown, tiles=tiles), rng), world.trust())
     return {**files, "case.json": json.dumps({"at": rng.choice(MOMENTS)}).encode()}
 
 

@@ -19,7 +19,7 @@ from evidence.policy import Policy
 from evidence.receipt import Receipt
 
 INDETERMINATE = "INDETERMINATE"
-INDEX = 2
+INDEX = 1
 """The log entry that the receipts of this file are for: the first segment."""
 
 
@@ -94,9 +94,9 @@ for label, what, change in (
     ("path-of-64-hashes", "more hashes than any tree is high", path_of(lambda lines: lines[:1] * 64)),
     ("header-of-another-version", "the first line names version 2", lambda text: text.replace("@v1", "@v2", 1)),
     ("with-an-extra-line", "an unauthenticated extra line", lambda text: text.replace("index", "extra QQ==\nindex", 1)),
-    ("index-with-a-leading-zero", "index 02", lambda text: text.replace("index ", "index 0", 1)),
-    ("index-with-a-sign", "index +2", lambda text: text.replace("index ", "index +", 1)),
-    ("index-too-long", "an index of 20 digits", lambda text: text.replace("index 2", "index 2" + "0" * 19, 1)),
+    ("index-with-a-leading-zero", "index 01", lambda text: text.replace("index ", "index 0", 1)),
+    ("index-with-a-sign", "index +1", lambda text: text.replace("index ", "index +", 1)),
+    ("index-too-long", "an index of 20 digits", lambda text: text.replace("index 1", "index 1" + "0" * 19, 1)),
     ("without-the-empty-line", "path and checkpoint run together", lambda text: text.replace("\n\n", "\n", 1)),
     ("without-a-checkpoint", "the checkpoint is cut off", lambda text: text.partition("\n\n")[0] + "\n\n"),
     ("with-windows-line-ends", "lines end in CR LF", lambda text: text.replace("\n", "\r\n")),

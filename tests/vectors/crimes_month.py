@@ -127,6 +127,40 @@ def _() -> Files:
     return month(world)
 
 
+@case("bundle/superseded-revision-left-out", "revision 2 alone", "CHAIN_INCOMPLETE", verdict=INDETERMINATE)
+def _() -> Files:
+    world = opened()
+    world.approve(world.close_month(rev=2, supersedes="ab" * 32))
+    return month(world)
+
+
+@case("bundle/supersedes-another-statement", "revision 2 names another statement than revision 1", "SUPERSEDE_FORK")
+def _() -> Files:
+    world = opened()
+    world.close_month()
+    world.approve(world.close_month(rev=2, supersedes="ab" * 32))
+    return month(world)
+
+
+@case("bundle/month-before-is-a-later-one", "what it names as the month before is no earlier one", "CHAIN_INCOMPLETE")
+def _() -> Files:
+    world = opened()
+    body = {"name": "body.json", "size": 1, "sha256": "ab" * 32, "type": "application/json"}
+    said = {"period": "2026-04", "rev": 1, "supersedes": None, "prev_month": None, "subjects": [body]}
+    later = world.device("month", **said, declared=["cd" * 32, "ef" * 32], cover=[])
+    world.approve(world.close_month(prev_month=later.sid))
+    return month(world)
+
+
+@case("bundle/province-decides-for-the-nation", "province and nation are one person", "SEPARATION_OF_DUTY")
+def _() -> Files:
+    world = opened()
+    closed = world.close_month()
+    world.approve(closed)
+    world.review("nation", closed.sid, closed.sid)
+    return month(as_one_person(world, "nat-1", "prov-1"))
+
+
 @case("bundle/submitted-twice", "two first revisions of one month", "PERIOD_DUPLICATE", "NOT_APPROVED", "DECLARE_ORDER")
 def _() -> Files:
     world = opened()

@@ -11,11 +11,14 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from evidence.bundle import read_bundle
+from evidence.disclosure import Disclosure
 from evidence.encoding import strict_json, unb64
 from evidence.errors import Code, EvidenceError
 from evidence.merkle import verify_consistency
 from evidence.note import verify_checkpoint
 from evidence.receipt import Receipt
+from evidence.statement import Statement
+from evidence.tile_file import TileFile
 from evidence.trust import Trust
 from evidence.verdict import Finding, Report
 from evidence.verify import verify_bundle
@@ -52,9 +55,22 @@ def _statement(files: Mapping[str, bytes], trust: Trust, at: datetime) -> None:
     except UnicodeDecodeError as error:
         raise EvidenceError(Code.ENCODING, "a statement is ASCII") from error
     statement, entry = verify_statement(text, trust.registry)
+    if "reading.json" in files:
+        disclosure = Disclosure.from_bytes(files["reading.json"])
+        _belongs(disclosure.segment, statement)
+        disclosure.verify(statement.payload)
+    if "tile.json" in files:
+        tile = TileFile.from_bytes(files["tile.json"])
+        _belongs(tile.segment, statement)
+        tile.verify(statement.payload)
     if "receipt.tlog-proof" in files:
         receipt = Receipt.from_text(_utf8(files["receipt.tlog-proof"]))
         verify_logged(statement, entry, receipt, trust, at)
+
+
+def _belongs(segment: str, statement: Statement) -> None:
+    if segment != statement.sid:
+        raise EvidenceError(Code.LEAF_MISMATCH, "of another segment")
 
 
 def _consistency(files: Mapping[str, bytes], trust: Trust) -> None:

@@ -1,9 +1,8 @@
-/* The files of a bundle by kind; keys are sid, sha256 or epoch-index. */
+/* The files of a bundle by kind; keys are sid, sha256, epoch-index or segment-tile. */
 
 import { canonical } from "../static/js/canonical.js";
 import { hex, sha256, utf8 } from "../static/js/encoding.js";
-import { membersOf, unpacked } from "./container.js";
-import { fail } from "./failures.js";
+import { membersOf, refuse, unpacked } from "./container.js";
 import { byText } from "./strict.js";
 
 const INDEX = "index.json";
@@ -17,6 +16,7 @@ const FOLDERS = {
   proofs: [new RegExp(`^(${HEX})\\.tlog-proof$`), SMALL],
   content: [new RegExp(`^(${HEX})$`), Infinity],
   readings: [/^([1-9][0-9]{0,8}-(?:0|[1-9][0-9]{0,15}))\.json$/, SMALL],
+  tiles: [new RegExp(`^(${HEX}-(?:0|[1-9][0-9]{0,13}))\\.json$`), 1024 ** 2],
   sm2: [new RegExp(`^(${HEX})\\.sm2$`), SMALL],
 };
 
@@ -31,14 +31,14 @@ function placeOf(name) {
   return key === undefined ? null : { folder, key, most };
 }
 
-/** Open a bundle, refusing it whole when any limit, name, size or check sum is broken; contents are not kept. */
+/** Open a bundle, refusing it whole when any limit, name, size or check sum is broken; contents and tiles are not kept. */
 export async function readBundle(source, tell = () => {}) {
   const members = await membersOf(source, (name) => placeOf(name) !== null);
-  const bundle = { statements: new Map(), proofs: new Map(), content: new Map(), readings: new Map(), sm2: new Map(), index: null };
+  const bundle = { ...Object.fromEntries(Object.keys(FOLDERS).map((folder) => [folder, new Map()])), index: null };
   const listed = [];
   for (const [at, member] of members.entries()) {
     const { folder, key, most } = placeOf(member.name);
-    if (member.size > most) fail("BUNDLE_FORMAT", `${member.name} is larger than any such file`);
+    if (member.size > most) refuse(`${member.name} is larger than any such file`);
     const data = await unpacked(source, member);
     tell(at + 1, members.length);
     if (!folder) {
@@ -47,7 +47,7 @@ export async function readBundle(source, tell = () => {}) {
     }
     const facts = { name: member.name, size: member.size, sha256: hex(await sha256(data)) };
     listed.push(facts);
-    bundle[folder].set(key, folder === "content" ? { ...facts, bytes: () => bytesOf(source, member) } : data);
+    bundle[folder].set(key, ["content", "tiles"].includes(folder) ? { ...facts, bytes: () => bytesOf(source, member) } : data);
   }
   bundle.names = listed.length;
   bundle.expectedIndex = utf8(canonical({ v: 1, files: listed.sort((one, other) => byText(one.name, other.name)) }));
@@ -55,6 +55,6 @@ export async function readBundle(source, tell = () => {}) {
 }
 
 async function bytesOf(source, member) {
-  if (member.size > MAX_AT_ONCE) fail("BUNDLE_FORMAT", `${member.name} is larger than anything that is read whole`);
+  if (member.size > MAX_AT_ONCE) refuse(`${member.name} is larger than anything that is read whole`);
   return unpacked(source, member);
 }

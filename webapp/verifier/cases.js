@@ -4,8 +4,10 @@ import { Source } from "./container.js";
 import { within } from "./failures.js";
 import { verifyConsistency } from "./merkle.js";
 import { parseReceipt, verifyCheckpoint } from "./note.js";
+import { disclosed } from "./reading.js";
 import { LOG_STEPS, verifyStatement } from "./statement.js";
 import { decoded, unb64 } from "./strict.js";
+import { provenTile } from "./tiles.js";
 import { readTrust } from "./trust.js";
 import { judged, verifyBundle } from "./verify.js";
 
@@ -13,6 +15,9 @@ const note = (data) => decoded(data, "CHECKPOINT_FORMAT");
 
 async function checkStatement(files, trust, now) {
   const one = await verifyStatement(files["statement.jws"], trust);
+  const segments = new Map([[one.sid, one.payload]]);
+  if (files["reading.json"]) await disclosed(null, files["reading.json"], segments);
+  if (files["tile.json"]) await provenTile(null, files["tile.json"], segments);
   if (!files["receipt.tlog-proof"]) return;
   const receipt = await parseReceipt(note(files["receipt.tlog-proof"]));
   for (const [, check] of LOG_STEPS) await within(null, one.sid, () => check(one, receipt, trust, now));

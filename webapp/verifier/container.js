@@ -1,6 +1,6 @@
 /* The zip file around a bundle: one form for its records, files unpacked piece by piece, all else refused. */
 
-import { EvidenceError, UnableError, fail } from "./failures.js";
+import { BundleError, UnableError } from "./failures.js";
 
 const MAX_FILES = 20000;
 const MAX_BYTES = 2 * 1024 ** 3;
@@ -11,7 +11,10 @@ const LONGEST_NAME = 200;
 const PIECE = 4 * 1024 ** 2;
 const PLAIN_FILE = 0o100644 * 65536;
 
-const refuse = (detail) => fail("BUNDLE_FORMAT", detail);
+/** Refuse the bundle whole. */
+export function refuse(detail) {
+  throw new BundleError("BUNDLE_FORMAT", detail);
+}
 
 /** Write the fields of a record; each is [bytes, value]. */
 function record(...fields) {
@@ -157,7 +160,7 @@ export async function unpacked(source, member) {
     }
   } catch (error) {
     // A file that cannot be read is the browser's word, deflated data that cannot be unpacked the bundle's.
-    if ([EvidenceError, UnableError, DOMException].some((kind) => error instanceof kind)) throw error;
+    if ([BundleError, UnableError, DOMException].some((kind) => error instanceof kind)) throw error;
     refuse(`${member.name} cannot be unpacked: ${error.message}`);
   }
   if (size !== member.size) refuse(`size of ${member.name} is not what the zip says`);

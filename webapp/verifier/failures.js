@@ -8,6 +8,9 @@ export class EvidenceError extends Error {
   }
 }
 
+/** The container itself is broken: nothing more can be said of what is in it. */
+export class BundleError extends EvidenceError {}
+
 /** This browser lacks something; nothing can be said about the evidence. `reason` is a name of words.js. */
 export class UnableError extends Error {
   constructor(reason, detail = "") {
@@ -25,7 +28,7 @@ export async function within(code, sid, step) {
   try {
     return await step();
   } catch (error) {
-    if (!(error instanceof EvidenceError)) throw error;
+    if (!(error instanceof EvidenceError) || error instanceof BundleError) throw error;
     throw new EvidenceError(code ?? error.code, error.detail, sid ?? error.sid);
   }
 }

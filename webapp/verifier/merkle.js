@@ -14,11 +14,22 @@ const hashed = async (...parts) => {
   }
   return new Uint8Array(await sha256(data));
 };
-const nodeHash = (left, right) => hashed([1], left, right);
-const isEqual = (one, other) => one.every((byte, at) => byte === other[at]);
+export const nodeHash = (left, right) => hashed([1], left, right);
+export const isSameHash = (one, other) => one.every((byte, at) => byte === other[at]);
 const isBroken = (hashes) => hashes.some((hash) => hash.length !== 32);
 
 export const leafHash = (data) => hashed([0], data);
+
+/** Compute the tree head of leaf hashes (at least one): level by level, an odd last one goes up as it is. */
+export async function rootOf(hashes) {
+  let level = hashes;
+  while (level.length > 1) {
+    const above = [];
+    for (let at = 0; at < level.length; at += 2) above.push(at + 1 < level.length ? await nodeHash(level[at], level[at + 1]) : level[at]);
+    level = above;
+  }
+  return level[0];
+}
 
 /** Check an inclusion proof (RFC 9162 s2.1.3.2). */
 export async function verifyInclusion(leaf, index, size, path, root) {
@@ -37,7 +48,7 @@ export async function verifyInclusion(leaf, index, size, path, root) {
     [fn, sn] = [fn >> 1n, sn >> 1n];
   }
   if (sn) refuse("proof is shorter than the tree is high");
-  if (!isEqual(computed, root)) refuse(`leaf ${index} does not lead to the root at size ${size}`);
+  if (!isSameHash(computed, root)) refuse(`leaf ${index} does not lead to the root at size ${size}`);
 }
 
 /** Check a consistency proof (RFC 9162 s2.1.4.2). */
@@ -45,7 +56,7 @@ export async function verifyConsistency(old, now, path, oldRoot, newRoot) {
   const refuse = (detail) => fail("CONSISTENCY_FAIL", detail);
   if (isBroken([oldRoot, newRoot, ...path])) refuse("a hash is not 32 bytes");
   if (old < 1n || old > now || now >= MAX_SIZE) refuse(`no consistency from size ${old} to ${now}`);
-  if (old === now) return path.length || !isEqual(oldRoot, newRoot) ? refuse(`two roots for size ${old}`) : undefined;
+  if (old === now) return path.length || !isSameHash(oldRoot, newRoot) ? refuse(`two roots for size ${old}`) : undefined;
   if (!path.length) refuse("empty proof for a tree that grew");
   const [start, ...rest] = old & (old - 1n) ? path : [oldRoot, ...path];
   let [fn, sn, first, second] = [old - 1n, now - 1n, start, start];
@@ -60,5 +71,5 @@ export async function verifyConsistency(old, now, path, oldRoot, newRoot) {
     }
     [fn, sn] = [fn >> 1n, sn >> 1n];
   }
-  if (sn || !isEqual(first, oldRoot) || !isEqual(second, newRoot)) refuse(`tree of ${now} does not continue that of ${old}`);
+  if (sn || !isSameHash(first, oldRoot) || !isSameHash(second, newRoot)) refuse(`tree of ${now} does not continue that of ${old}`);
 }

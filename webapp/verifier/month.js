@@ -3,7 +3,7 @@
 import { compared, decimal, plus } from "./decimal.js";
 import { EvidenceError, fail } from "./failures.js";
 import { channelsBefore } from "./recount.js";
-import { byText, canonicalJson, isObject, isSame } from "./strict.js";
+import { byText, canonicalJson, grouped, isObject, isSame, pairs } from "./strict.js";
 
 const BODY = "body.json";
 const INDETERMINATE = "INDETERMINATE";
@@ -20,9 +20,7 @@ export function monthsInQuestion(months, content) {
 /** Return the month statement that counts, checking that revisions form one line. */
 export function newestRevision(months, found) {
   const bySid = new Map(months.map((month) => [month.sid, month]));
-  const followers = new Map();
-  for (const month of months) followers.set(month.payload.supersedes, [...(followers.get(month.payload.supersedes) ?? []), month]);
-  for (const [before, group] of followers) {
+  for (const [before, group] of grouped(months, ({ payload }) => payload.supersedes)) {
     const old = bySid.get(before);
     if (group.length > 1) {
       found.add(before === null ? "PERIOD_DUPLICATE" : "SUPERSEDE_FORK", `${group.length} statements for one revision`, group[1].sid);
@@ -33,6 +31,22 @@ export function newestRevision(months, found) {
   return months.reduce((best, month) => ((month.payload.rev - best.payload.rev || byText(month.sid, best.sid)) > 0 ? month : best));
 }
 
+/** What a revision supersedes is the revision before it, and what it names as the month before is one. */
+export function checkLine(here, months, found) {
+  const byRev = new Map(here.map(({ payload, sid }) => [payload.rev, sid]));
+  const sids = [...byRev.values()];
+  for (const { payload, sid } of here) {
+    if (payload.supersedes !== null && !sids.includes(payload.supersedes)) {
+      if (byRev.has(payload.rev - 1)) found.add("SUPERSEDE_FORK", "it supersedes another revision than the one here", sid);
+      else found.add("CHAIN_INCOMPLETE", "the revision that it supersedes is not here", sid, INDETERMINATE);
+    }
+    const previous = months.find((month) => month.sid === payload.prev_month)?.payload;
+    if (previous && (previous.plant !== payload.plant || previous.period >= payload.period)) {
+      found.add("CHAIN_INCOMPLETE", "what it names as the month before is no earlier month of the plant", sid);
+    }
+  }
+}
+
 function checkLink(before, after, found) {
   const [old, next] = [before.payload, after.payload];
   if (next.seq !== old.seq + 1) return;
@@ -41,11 +55,11 @@ function checkLink(before, after, found) {
     found.add("CLOCK_STEP_UNDECLARED", "the monotonic clock ran backwards within one boot", after.sid);
   }
   if (old.anchor && (!next.anchor || next.anchor.size < old.anchor.size)) {
-    found.add("ANCHOR_STALE", "the anchor fell behind that of the statement before", after.sid);
+    // Who signs the next statement knows at least the log that the one before knew: no delay explains this.
+    found.add("ANCHOR_STALE", "the anchor fell behind that of the statement before", after.sid, "INVALID");
   }
 }
 
-const pairs = (list) => list.slice(1).map((after, at) => [list[at], after]);
 const bySeq = (one, other) => one.payload.seq - other.payload.seq || byText(one.sid, other.sid);
 
 /** Check the part of a gateway's chain that a month stands on; return its segments in order. */
@@ -306,6 +320,7 @@ function checkReviews({ month, declaring }, reviews, found) {
   }
   const nation = standing.get("nation");
   if (["return", "reject"].includes(nation?.payload.decision)) found.add("NOT_APPROVED", "returned or rejected at nation level", nation.sid);
+  if (nation && people.has(nation.signer.owner)) found.add("SEPARATION_OF_DUTY", `one person at ${people.get(nation.signer.owner)} and nation`, nation.sid);
   const levels = ["city", "province", "nation"].filter((level) => standing.has(level));
   return Object.fromEntries(levels.map((level) => [level, standing.get(level).payload.decision]));
 }

@@ -22,6 +22,7 @@ export const PAGE_WORDS = {
   "busy-files": ["正在解包文件", "unpacking files"],
   "busy-statements": ["正在核验声明", "checking statements"],
   "busy-readings": ["正在核验公开读数", "checking disclosed readings"],
+  "busy-tiles": ["正在核验原始数据块", "checking raw tiles"],
   answer: ["结论", "Answer"],
   VALID: ["有效", "Valid"],
   VALID_WITH_WARNINGS: ["有效，但有提示", "Valid, with warnings"],

@@ -12,27 +12,33 @@ const MEMBERS = "epoch,gw,index,line,path,segment,size,v";
 
 const mismatch = (detail) => fail("LEAF_MISMATCH", detail);
 
-function membersOf(line) {
+/** Read a line of the members of a leaf, and of more texts behind them. */
+function membersOf(line, length) {
   try {
-    const [tag, index, time, channel, value, unit, flag, salt, ...more] = strictJson(line);
-    const texts = [time, channel, value, unit, salt];
-    if (tag !== "r1" || more.length || !isCount(index) || texts.some((text) => typeof text !== "string")) mismatch("not a leaf");
+    const members = strictJson(line);
+    const [tag, index, text, channel, value, unit, flag, ...rest] = members;
+    const texts = [text, channel, value, unit, ...rest];
+    if (tag !== "r1" || members.length !== length || !isCount(index) || texts.some((one) => typeof one !== "string")) mismatch("not a leaf");
     if (!FLAGS.includes(flag)) mismatch("no such flag");
-    return { index, time: parseTime(time), text: time, channel, value: value === "" ? null : decimal(value), unit, flag, salt };
+    const number = value === "" ? null : decimal(value);
+    const again = JSON.stringify(["r1", index, text, channel, number ? decimalText(number) : "", unit, flag, ...rest]);
+    const isValid = flag === "N" && number !== null;
+    return { index, time: parseTime(text), channel, value: number, flag, isValid, rest, isSpelled: again === line };
   } catch (error) {
     if (!(error instanceof EvidenceError || error instanceof TypeError)) throw error;
     return mismatch(error.detail ?? "not a leaf");
   }
 }
 
-/** Read a leaf line, accepting only its one spelling. */
+const spelled = (leaf) => (leaf.isSpelled ? leaf : mismatch(`leaf ${leaf.index} is not in its one spelling`));
+
+/** Read a leaf line as a raw tile holds it, without its salt, accepting only its one spelling. */
+export const parseStoredLeaf = (line) => spelled(membersOf(line, 7));
+
 function parseLeaf(line) {
-  const leaf = membersOf(line);
-  if (unb64u(leaf.salt).length !== 16) mismatch(`leaf ${leaf.index}: salt is not 16 bytes`);
-  const value = leaf.value === null ? "" : decimalText(leaf.value);
-  const again = JSON.stringify(["r1", leaf.index, leaf.text, leaf.channel, value, leaf.unit, leaf.flag, leaf.salt]);
-  if (again !== line) mismatch(`leaf ${leaf.index} is not in its one spelling`);
-  return { ...leaf, isValid: leaf.flag === "N" && leaf.value !== null };
+  const leaf = membersOf(line, 8);
+  if (unb64u(leaf.rest[0]).length !== 16) mismatch(`leaf ${leaf.index}: salt is not 16 bytes`);
+  return spelled(leaf);
 }
 
 function parseDisclosure(data) {
@@ -47,13 +53,13 @@ function parseDisclosure(data) {
   return { ...value, path };
 }
 
-const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
+export const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
 
-/** Check one file of `readings/` against the segments of good standing; return its leaf and segment. */
+/** Check one file of `readings/`, of a name if it has one, against the segments of good standing. */
 export async function disclosed(name, data, segments) {
   const shown = parseDisclosure(data);
-  if (`${shown.epoch}-${shown.index}` !== name) fail("INDEX_MISMATCH", `file ${name} holds another reading`);
-  const segment = segments.get(shown.segment) ?? mismatch(`segment of reading ${name} is not here`);
+  if (name !== null && `${shown.epoch}-${shown.index}` !== name) fail("INDEX_MISMATCH", `file ${name} holds another reading`);
+  const segment = segments.get(shown.segment) ?? mismatch("the segment of the reading is not here");
   const leaf = parseLeaf(shown.line);
   const { gw, epoch, tree } = segment;
   if (gw !== shown.gw || epoch !== shown.epoch || shown.size !== tree.end) {
@@ -64,5 +70,5 @@ export async function disclosed(name, data, segments) {
   }
   const hash = await leafHash(utf8(shown.line));
   await verifyInclusion(hash, BigInt(shown.index), BigInt(shown.size), shown.path, unhex(tree.root));
-  return { leaf, sid: shown.segment };
+  return { leaf, hash, sid: shown.segment, chain: `${gw} ${epoch}` };
 }

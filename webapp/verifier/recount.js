@@ -2,6 +2,7 @@
 
 import { compared, decimal, decimalText, isLess, minus, plus, times, whole } from "./decimal.js";
 import { FLAGS } from "./reading.js";
+import { grouped } from "./strict.js";
 
 const HOUR = whole(3600000);
 const MARGIN = decimal("1.2");
@@ -103,15 +104,12 @@ function agrees(entry, leaves, channel) {
 
 /** Return the details of what does not follow from the readings of a segment, which are all here, in leaf order. */
 export function recounted(segment, leaves, channels, zone) {
-  const groups = new Map();
-  for (const leaf of leaves) {
-    const channel = channels.get(leaf.channel);
-    if (!channel) return [`channel ${leaf.channel} was not declared before its reading`];
-    if (leaf.time < FIRST_YEAR || leaf.time >= LAST_YEAR) return [`reading ${leaf.index} lies in no hour of the calendar`];
-    const hour = zone.hourOf(channel.kind === "total" ? leaf.time - 1 : leaf.time);
-    const key = `${new Date(hour).toISOString()} ${leaf.channel}`;
-    groups.set(key, [...(groups.get(key) ?? []), leaf]);
-  }
+  const stranger = leaves.find(({ channel }) => !channels.has(channel));
+  if (stranger) return [`channel ${stranger.channel} was not declared before its reading`];
+  const lost = leaves.find(({ time }) => time < FIRST_YEAR || time >= LAST_YEAR);
+  if (lost) return [`reading ${lost.index} lies in no hour of the calendar`];
+  const hourOf = ({ channel, time }) => zone.hourOf(channels.get(channel).kind === "total" ? time - 1 : time);
+  const groups = grouped(leaves, (leaf) => `${new Date(hourOf(leaf)).toISOString()} ${leaf.channel}`);
   const entries = new Map(segment.ch.map((entry) => [`${new Date(zone.entryHour(entry, segment.span)).toISOString()} ${entry.id}`, entry]));
   return [...new Set([...groups.keys(), ...entries.keys()])]
     .sort()

@@ -50,6 +50,20 @@ export const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 /** Tell whether two values are the same, member by member. */
 export const isSame = (one, other) => canonical(one ?? null) === canonical(other ?? null);
 
+/** The neighbours of a list, two and two. */
+export const pairs = (list) => list.slice(1).map((after, at) => [list[at], after]);
+
+/** Sort things into lists by a key, in their order. */
+export function grouped(things, keyOf) {
+  const groups = new Map();
+  for (const one of things) {
+    const key = keyOf(one);
+    if (groups.has(key)) groups.get(key).push(one);
+    else groups.set(key, [one]);
+  }
+  return groups;
+}
+
 /** Compare two texts by code points, as the protocol sorts names and sids. */
 export const byText = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
 

@@ -3,14 +3,16 @@
    The same checks under the same names as `evidence/verify.py`, for a person who has a browser and nothing else. */
 
 import { readBundle } from "./bundle.js";
-import { EvidenceError, UnableError, fail } from "./failures.js";
+import { checkClocks, checkNumbers } from "./chains.js";
+import { BundleError, EvidenceError, UnableError, fail } from "./failures.js";
 import { Zone } from "./hours.js";
-import { MONTH_CHECKS, monthsInQuestion, newestRevision } from "./month.js";
+import { MONTH_CHECKS, checkLine, monthsInQuestion, newestRevision } from "./month.js";
 import { parseReceipt } from "./note.js";
 import { disclosed } from "./reading.js";
 import { channelsBefore, recounted } from "./recount.js";
 import { LOG_STEPS, verifyStatement } from "./statement.js";
 import { byText, decoded } from "./strict.js";
+import { checkTiles } from "./tiles.js";
 import { plantOf, readTrust } from "./trust.js";
 import { CHECK_WORDS } from "./words.js";
 
@@ -58,6 +60,7 @@ class Checking {
   subject = {};
   signed = [];
   roots = new Map();
+  shown = new Map();
 
   constructor(bundle, trust, now, tell) {
     Object.assign(this, { bundle, trust, now, tell });
@@ -69,6 +72,7 @@ class Checking {
     try {
       await look();
     } catch (error) {
+      if (error instanceof BundleError) throw error;
       this.found.catch(error, sid);
     }
     const failed = Math.min(things, this.found.failed - before);
@@ -78,8 +82,8 @@ class Checking {
 
   ofKind = (...kinds) => this.signed.filter(({ kind }) => kinds.includes(kind));
 
-  count(name) {
-    this.counts[name] = (this.counts[name] ?? 0) + 1;
+  count(name, things = 1) {
+    this.counts[name] = (this.counts[name] ?? 0) + things;
   }
 }
 
@@ -170,6 +174,7 @@ async function checkMonths(checking) {
     let month;
     await checking.examining("revision", () => {
       month = newestRevision(here, found);
+      checkLine(here, months, found);
     }, null, here.length);
     const ours = signed.filter(({ payload }) => payload.plant === plantId);
     const ofKind = (...kinds) => ours.filter(({ kind }) => kinds.includes(kind));
@@ -203,22 +208,26 @@ async function checkReadings(checking) {
   for (const name of sorted(bundle.readings)) {
     checking.count("readings");
     await checking.examining("reading", async () => {
-      const { leaf, sid } = await disclosed(name, bundle.readings.get(name), segments);
+      const { leaf, hash, sid, chain } = await disclosed(name, bundle.readings.get(name), segments);
       shown.set(sid, (shown.get(sid) ?? new Map()).set(leaf.index, leaf));
+      checking.shown.set(chain, (checking.shown.get(chain) ?? new Map()).set(leaf.index, hash));
     });
     checking.tell("readings", checking.counts.readings, bundle.readings.size);
   }
   const events = checking.ofKind("event").map(({ payload }) => payload);
+  const judge = async (sid, segment, leaves) => {
+    checking.count("hours");
+    await checking.examining("recount", () => {
+      const zone = new Zone(plantOf(trust, segment.plant).zone);
+      for (const detail of recounted(segment, leaves, channelsBefore(segment, events), zone)) found.add("AGGREGATE_MISMATCH", detail, sid);
+    }, sid);
+  };
   for (const sid of sorted(shown)) {
     const [segment, leaves] = [segments.get(sid), [...shown.get(sid).values()]];
     if (leaves.length !== segment.tree.end - segment.tree.start) continue;
-    checking.count("hours");
-    const zone = new Zone(plantOf(trust, segment.plant).zone);
-    const inOrder = leaves.sort((one, other) => one.index - other.index);
-    await checking.examining("recount", () => {
-      for (const detail of recounted(segment, inOrder, channelsBefore(segment, events), zone)) found.add("AGGREGATE_MISMATCH", detail, sid);
-    }, sid);
+    await judge(sid, segment, leaves.sort((one, other) => one.index - other.index));
   }
+  await checkTiles(checking, judge);
 }
 
 async function checkSecondSignatures(checking) {
@@ -237,7 +246,7 @@ async function checkAge({ trust, now, found, ...checking }) {
 
 /** What is checked, in this order; a check may rely on those before it. */
 const CHECKS = [
-  checkIndex, checkStatements, checkPlaces, checkMonths, checkContentFiles, checkReadings, checkSecondSignatures, checkAge,
+  checkIndex, checkStatements, checkPlaces, checkNumbers, checkClocks, checkMonths, checkContentFiles, checkReadings, checkSecondSignatures, checkAge,
 ];
 
 function reportOf({ found, tally, counts, subject }, trust) {
