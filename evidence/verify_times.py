@@ -97,7 +97,11 @@ def _checkpoints(case: Case) -> dict[int, list[Checkpoint]]:
 def _cosigned(case: Case, checkpoints: dict[int, list[Checkpoint]]) -> Iterable[Mark]:
     for size, same in checkpoints.items():
         for checkpoint in same:
-            time = cosigned_at(checkpoint.note, case.trust)
+            try:
+                time = cosigned_at(checkpoint.note, case.trust)
+            except EvidenceError as error:  # a witness states a time that no calendar has
+                case.findings.catch(error)
+                continue
             if time is not None:
                 yield Mark(size, time, is_cosigned=True)
 

@@ -1,9 +1,9 @@
 """Make the offline verifier, one HTML file, from the modules in ``webapp/verifier``.
 
 ``python -m webapp.verifier_build`` writes it anew.
-The modules are joined as they are but for their comments, each in a scope of its own; the words of codes and checks
-come from the evidence package. The program is deflated into the page, whose policy names its digest, so that a browser
-runs this program or none. What the page checks is the modules' business.
+The modules are joined, each in a scope of its own, without comments and white space; the words of codes and checks
+come from the evidence package. Program and style are deflated into the page, whose policy names their digests, so that
+a browser runs this program or none. What the page checks is the modules' business.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ import hashlib
 import json
 import re
 import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from evidence.check_words import CHECK_WORDS
 from evidence.code_words import CODE_WORDS
+from webapp.verifier_text import shorter_program, shorter_style
 
 SOURCE = Path(__file__).parent / "verifier"
 PAGE = SOURCE / "verifier.html"
 FIRST = SOURCE / "page.js"
-WORDS = SOURCE / "words.js"
-"""No file: its text is made from the evidence package."""
+WORDS, STYLE = SOURCE / "words.js", SOURCE / "style.js"
+"""No files: their text is made from the evidence package and from the style sheet."""
 _FOR_LESS = "."
 """Stands for the one sign of base85 that means something in HTML."""
 _IMPORT = re.compile(r'^import \{([^}]*)\} from "([^"]+)";\n', re.MULTILINE)
-_COMMENT = re.compile(r"^ *(?:/\*(?:[^*]|\*(?!/))*\*/|//[^\n]*)\n", re.MULTILINE)
-"""A comment that has its lines to itself."""
 _EXPORT = re.compile(r"^export (?=(?:async )?(?:function|class|const) (\w+))", re.MULTILINE)
 
 
@@ -45,7 +45,7 @@ def program() -> str:
             raise ValueError(f"{module.name} imports itself through {', '.join(path.name for path in above)}")
         if module in parts:
             return
-        text = _words() if module == WORDS else module.read_text(encoding="utf-8")
+        text = _MADE[module]() if module in _MADE else module.read_text(encoding="utf-8")
         for names, place in _IMPORT.findall(text):
             other = (module.parent / place).resolve()
             take(other, (*above, module))
@@ -53,12 +53,12 @@ def program() -> str:
             if missing:
                 raise ValueError(f"{module.name} imports {missing} of {other.name}, which has no such export")
         exported[module] = _EXPORT.findall(text)
-        body = _COMMENT.sub("", _IMPORT.sub(lambda found: _use(module, found[1], found[2]), _EXPORT.sub("", text)))
+        body = _IMPORT.sub(lambda found: _use(module, found[1], found[2]), _EXPORT.sub("", text))
         given = f"return {{ {', '.join(exported[module])} }};\n" if exported[module] else ""
         parts[module] = f"const {_scope(module)} = (() => {{\n{body}{given}}})();\n"
 
     take(FIRST, ())
-    return "\n".join(parts.values())
+    return shorter_program("".join(parts.values()))
 
 
 def build() -> str:
@@ -87,22 +87,25 @@ def unpacked(packed: str) -> str:
 
 
 def _page(code: str, packed: str) -> str:
-    style, loader = (
-        _COMMENT.sub("", (SOURCE / name).read_text(encoding="utf-8")) for name in ("page.css", "loader.js")
-    )
+    loader = shorter_program((SOURCE / "loader.js").read_text(encoding="utf-8"))
     policy = "; ".join(
         (
             "default-src 'none'",
             f"script-src '{_digest(loader)}' '{_digest(code)}'",
-            f"style-src '{_digest(style)}'",
+            f"style-src '{_digest(style())}'",
             "base-uri 'none'",
             "form-action 'none'",
         )
     )
     page = (SOURCE / "page.html").read_text(encoding="utf-8")
-    for name, text in (("POLICY", policy), ("STYLE", style), ("PACKED", packed), ("LOADER", loader)):
+    for name, text in (("POLICY", policy), ("PACKED", packed), ("LOADER", loader)):
         page = page.replace(f"@{name}@", text)
     return page
+
+
+def style() -> str:
+    """Return the style sheet as the program puts it into the page."""
+    return shorter_style((SOURCE / "page.css").read_text(encoding="utf-8"))
 
 
 def _digest(text: str) -> str:
@@ -115,6 +118,13 @@ def _words() -> str:
         f"export const {name} = {json.dumps(dict(table), ensure_ascii=False)};\n" for name, table in tables.items()
     ]
     return "/* Words of evidence/code_words.py and evidence/check_words.py. */\n" + "".join(lines)
+
+
+def _style_module() -> str:
+    return f"export const STYLE = {json.dumps(style())};\n"
+
+
+_MADE: Mapping[Path, Callable[[], str]] = {WORDS: _words, STYLE: _style_module}
 
 
 def _split(names: str) -> list[str]:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from evidence_world import NOW, ORIGIN, START, indexed
-from vector_case import Files, World, alone, approved, case, flipped, month, opened, packed, sign, without
+from vector_case import Files, World, alone, approved, case, few, flipped, month, opened, packed, sign, without
 
 from evidence.disclosure import Disclosure
 from evidence.encoding import canonical_json, jcs, sha256_hex, time_text
@@ -118,8 +118,8 @@ def _() -> Files:
 
 @case("bundle/reading-file-renamed", "the file name is that of another reading", "INDEX_MISMATCH")
 def _() -> Files:
-    world = approved()
-    return month(world, readings={"1-2": world.disclosure(1).to_bytes()})
+    world = opened()
+    return few(world, shown=(), readings={"1-2": world.disclosure(1).to_bytes()})
 
 
 @case(
@@ -214,17 +214,17 @@ def _() -> Files:
 
 @case("bundle/two-gateways-with-one-key", "a clone signs under the numbers of the gateway", "FORK")
 def _() -> Files:
-    world = approved()
+    world = opened()
     clone = world.segments[0].payload
     world.put(sign({**clone, "clk": {**clone["clk"], "boot": "clone"}}, world.keys["gateway"]))
-    return month(world)
+    return few(world)
 
 
 @case("bundle/key-lent-to-another-gateway", "the key of GW-1 signs as GW-2", "SUBJECT_SCOPE")
 def _() -> Files:
-    world = approved()
+    world = opened()
     world.put(sign({**world.segments[0].payload, "gw": "GW-2"}, world.keys["gateway"]))
-    return month(world)
+    return few(world)
 
 
 @case("bundle/restored-from-an-old-image", "old numbers and an old anchor come again", "FORK", "ANCHOR_STALE")
@@ -309,15 +309,15 @@ def _() -> Files:
 
 @case("bundle/logged-against-the-numbers", "the log took a statement before the one it follows", "SEQ_REGRESSION")
 def _() -> Files:
-    world = approved(2)
+    world = opened(2)
     at = [parse_envelope(jws).sid for jws in world.log].index(world.segments[0].sid)
     world.log[at : at + 2] = world.log[at : at + 2][::-1]
-    return month(world)
+    return few(world)
 
 
 def second_epoch(place: int) -> World:
-    """Return a month after which the gateway's next epoch begins, logged at a place."""
-    world = approved()
+    """Return an hour after which the gateway's next epoch begins, logged at a place."""
+    world = opened()
     world.seq, world.prev = 0, None
     world.device("event", type="epoch-open", data={"reason": "lost tree"}, epoch=2, boot="b2")
     world.log.insert(place, world.log.pop())
@@ -326,17 +326,17 @@ def second_epoch(place: int) -> World:
 
 @case("bundle/second-epoch", "a gateway began a new epoch after its month")
 def _() -> Files:
-    return month(second_epoch(99))
+    return few(second_epoch(99))
 
 
 @case("bundle/second-epoch-before-the-first", "the log took the second epoch before the first began", "SEQ_REGRESSION")
 def _() -> Files:
-    return month(second_epoch(0))
+    return few(second_epoch(0))
 
 
 def then(*events: dict[str, Any]) -> World:
-    """Return an approved month after which the gateway signed these events."""
-    world = approved()
+    """Return an hour after which the gateway signed these events."""
+    world = opened()
     for event in events:
         world.device("event", **{"type": "maintenance", "data": {"note": "x"}, **event})
     return world
@@ -344,27 +344,27 @@ def then(*events: dict[str, Any]) -> World:
 
 @case("bundle/boot-that-comes-back", "a boot goes on after another began", "CLOCK_STEP_UNDECLARED")
 def _() -> Files:
-    return month(then({"boot": "b2"}, {"boot": "b1"}))
+    return few(then({"boot": "b2"}, {"boot": "b1"}))
 
 
 @case("bundle/boots-one-after-another", "a gateway started twice")
 def _() -> Files:
-    return month(then({"boot": "b2"}, {"boot": "b3"}))
+    return few(then({"boot": "b2"}, {"boot": "b3"}))
 
 
 @case("bundle/clock-fell", "the wall clock fell by an hour, and no event says so", "CLOCK_STEP_UNDECLARED")
 def _() -> Files:
-    return month(then({"t": "2026-04-03T23:00:00.000Z"}))
+    return few(then({"t": "2026-04-03T23:00:00.000Z"}))
 
 
 @case("bundle/clock-fell-and-the-gateway-said-so", "the wall clock fell by an hour, and an event beside it says so")
 def _() -> Files:
-    return month(then({"t": "2026-04-03T23:00:00.000Z"}, {"type": "clock-step", "data": {"before": "x", "after": "y"}}))
+    return few(then({"t": "2026-04-03T23:00:00.000Z"}, {"type": "clock-step", "data": {"before": "x", "after": "y"}}))
 
 
 @case("bundle/clock-fell-by-two-seconds", "two seconds are no step")
 def _() -> Files:
-    return month(then({"t": "2026-04-03T23:59:58.000Z"}))
+    return few(then({"t": "2026-04-03T23:59:58.000Z"}))
 
 
 @case(
@@ -411,9 +411,9 @@ def _() -> Files:
 
 @case("bundle/another-plants-statement", "a segment of a plant that the key is not for", "SUBJECT_SCOPE")
 def _() -> Files:
-    world = approved()
+    world = opened()
     world.put(sign({**world.segments[0].payload, "plant": "P-2"}, world.keys["gateway"]))
-    return month(world)
+    return few(world)
 
 
 PLAN, REPORT = (sha256_hex(data) for data in (b'{"plan":1}', b"report"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from vector_case import Files, World, alone, approved, case, month, opened
+from vector_case import Files, World, alone, case, few, opened
 
 from evidence.encoding import canonical_json, jcs
 from evidence.merkle import root
@@ -17,7 +17,7 @@ LONG = 300
 
 
 def long_world() -> World:
-    """Return an approved month of two hours with 300 readings, the first hour ending within the first tile."""
+    """Return two hours with 300 readings, the first hour ending within the first tile."""
     world = World()
     world.run_hours(0)
     for hour, count in ((0, 200), (1, LONG - 200)):
@@ -25,18 +25,17 @@ def long_world() -> World:
         while len(world.leaves) < (200, LONG)[hour]:
             world.leaves.append(replace(world.leaves[-1], index=len(world.leaves)))
         world.seal(hour)
-    world.approve(world.close_month())
     return world
 
 
 def tiled(world: World, *tiles: TileFile) -> Files:
-    """Pack a world with raw tiles."""
-    return month(world, tiles={tile.name: tile.to_bytes() for tile in tiles})
+    """Pack a world with raw tiles and a reading."""
+    return few(world, tiles={tile.name: tile.to_bytes() for tile in tiles})
 
 
-@case("bundle/tile", "an approved month with its one raw tile, which holds its hour whole")
+@case("bundle/tile", "an hour with its one raw tile, which holds its hour whole")
 def _() -> Files:
-    world = approved()
+    world = opened()
     return tiled(world, world.tile(0))
 
 
@@ -48,7 +47,7 @@ def _() -> Files:
 
 @case("bundle/tile-that-grew", "one tile shown at two sizes of the tree")
 def _() -> Files:
-    world = approved(2)
+    world = opened(2)
     return tiled(world, *(world.tile(0, segment) for segment in world.segments))
 
 
@@ -138,8 +137,8 @@ def _() -> Files:
 
 @case("bundle/tile-under-another-name", "the file holds another tile than its name says", "INDEX_MISMATCH")
 def _() -> Files:
-    world = approved()
-    return month(world, tiles={f"{world.segments[0].sid}-1": world.tile(0).to_bytes()})
+    world = opened()
+    return few(world, tiles={f"{world.segments[0].sid}-1": world.tile(0).to_bytes()})
 
 
 @case("tile/with-a-path-too-long", "a path for a tree of one tile", "INCLUSION_FAIL")
@@ -180,7 +179,7 @@ def _() -> Files:
 
 @case("bundle/tile-of-an-unknown-segment", "the segment of the tile is not here", "LEAF_MISMATCH")
 def _() -> Files:
-    world = approved()
+    world = opened()
     tile = replace(world.tile(0), segment="ab" * 32)
     return tiled(world, tile)
 
@@ -193,20 +192,18 @@ def _() -> Files:
 )
 def _() -> Files:
     """The gateway signed a second tree in the next hour, in which reading 1 is another one."""
-    world = approved(1)
+    world = opened()
     shown = world.disclosure(1)
-    return month(two_trees(), tiles=tiles_of(two_trees(), 1), readings={shown.name: shown.to_bytes()})
+    return few(two_trees(), shown=(), tiles=tiles_of(two_trees(), 1), readings={shown.name: shown.to_bytes()})
 
 
 def two_trees() -> World:
-    """Return a month in whose second hour the gateway's tree begins otherwise: its history was rewritten."""
+    """Return two hours in the second of which the gateway's tree begins otherwise: its history was rewritten."""
     world = World()
     world.run_hours(1)
     world.leaves[1] = replace(world.leaves[1], value=world.leaves[2].value)
     world.read_hour(1, ["1.25", "3.17", "4", "0.5"])
     world.seal(1)
-    world.edit_body = lambda body: body["channels"][0].update(sum="16.84")
-    world.approve(world.close_month())
     return world
 
 
@@ -224,7 +221,7 @@ def tiles_of(world: World, number: int) -> dict[str, bytes]:
 )
 def _() -> Files:
     world = two_trees()
-    return month(world, tiles=tiles_of(world, 1))
+    return few(world, shown=(4,), tiles=tiles_of(world, 1))
 
 
 @case(
@@ -238,7 +235,7 @@ def _() -> Files:
     before = World()
     before.run_hours(1)
     old = replace(before.tile(0), segment=world.segments[0].sid)
-    return month(world, tiles={old.name: old.to_bytes(), **tiles_of(world, 1)})
+    return few(world, shown=(4,), tiles={old.name: old.to_bytes(), **tiles_of(world, 1)})
 
 
 @case(
@@ -248,8 +245,6 @@ def _() -> Files:
     world = World()
     world.edit_entries = lambda entries: entries[0].update(sum="7.93")
     world.run_hours(1)
-    world.edit_body = lambda body: body["channels"][0].update(sum="7.93")
-    world.approve(world.close_month())
     return tiled(world, world.tile(0))
 
 

@@ -109,6 +109,15 @@ def month(world: World, *, shown: tuple[int, ...] = (), trust: Trust | None = No
     return packed(indexed(replace(bundle, **parts)), trust or world.trust())
 
 
+def few(world: World, *, shown: tuple[int, ...] = (0,), trust: Trust | None = None, **parts: Any) -> Files:
+    """Pack a world of segments and events only, with these readings disclosed: a bundle that asserts no month.
+
+    A third of a month's size: whatever is not about months is shown in it.
+    """
+    world.entries = [one for one in world.entries if "gateway" in one.roles]
+    return month(world, shown=shown, trust=trust, content={}, **parts)
+
+
 def alone(segment: Statement, name: str, data: bytes, world: World) -> Files:
     """Show a reading or a raw tile (`name` says which) with nothing but its segment."""
     world.entries = world.entries[:1]  # the gateway's key

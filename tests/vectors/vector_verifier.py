@@ -36,8 +36,7 @@ def report_of(files: Mapping[str, bytes]) -> Report:
     at = datetime.fromisoformat(json.loads(files["case.json"])["at"])
     try:
         trust = Trust.from_json(strict_json(files["trust.json"]))
-        if "bundle.evb" in files:
-            return verify_bundle(read_bundle(io.BytesIO(files["bundle.evb"])), trust, at)
+        bundle = read_bundle(io.BytesIO(files["bundle.evb"])) if "bundle.evb" in files else None
         if "statement.jws" in files:
             _statement(files, trust, at)
         if "checkpoint" in files:
@@ -46,7 +45,7 @@ def report_of(files: Mapping[str, bytes]) -> Report:
             _consistency(files, trust)
     except EvidenceError as error:
         return Report((Finding.of(error),), {}, at, 0)
-    return Report((), {}, at, 0)
+    return Report((), {}, at, 0) if bundle is None else verify_bundle(bundle, trust, at)
 
 
 def _statement(files: Mapping[str, bytes], trust: Trust, at: datetime) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from webapp import verifier_build
-from webapp.verifier_build import PAGE, build, is_built_from, packed_in, program, unpacked
+from webapp.verifier_build import PAGE, build, is_built_from, packed_in, program, style, unpacked
+from webapp.verifier_text import shorter_program, shorter_style
 
 MOST_BYTES = 60_000
 
@@ -30,11 +31,10 @@ def test_the_policy_forbids_the_network_and_names_the_digest_of_all_that_runs() 
     rules = dict(rule.split(" ", 1) for rule in policy[1].split("; "))
     assert rules["default-src"] == "'none'"
     assert set(rules) == {"default-src", "script-src", "style-src", "base-uri", "form-action"}
-    style = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
-    loader = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
-    assert (len(style), len(loader)) == (1, 1)
-    assert rules["style-src"] == digest(style[0])
-    assert rules["script-src"] == f"{digest(loader[0])} {digest(unpacked(packed_in(page)))}"
+    (loader,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert "<style" not in page
+    assert rules["style-src"] == digest(style())
+    assert rules["script-src"] == f"{digest(loader)} {digest(unpacked(packed_in(page)))}"
 
 
 def digest(text: str) -> str:
@@ -51,7 +51,7 @@ def test_the_page_names_no_address_and_holds_nothing_of_others() -> None:
 def test_a_page_that_was_changed_is_seen() -> None:
     page, code = build(), program()
     assert is_built_from(page, code)
-    assert not is_built_from(page.replace("min-height", "max-height", 1), code)
+    assert not is_built_from(page.replace("<main>", "<main hidden>", 1), code)
     assert not is_built_from(page, code + " ")
 
 
@@ -88,6 +88,29 @@ def test_modules_are_joined_in_the_order_of_need_without_their_comments(
         (tmp_path / name).write_text(source)
     monkeypatch.setattr(verifier_build, "FIRST", tmp_path / "page.js")
     assert program() == (
-        "const $one = (() => {\n\nfunction one() {}\nreturn { one };\n})();\n\n"
-        "const $page = (() => {\nconst { one } = $one;\none();\n})();\n"
+        "const $one=(()=>{function one(){}return{one};})();const $page=(()=>{const{one}=$one;one();})();"
     )
+
+
+@pytest.mark.parametrize(
+    ("code", "shorter"),
+    [
+        ("const a = 1; // why\n/* and */ return  a;", "const a=1;return a;"),
+        ('const text = "a  // b";', 'const text="a  // b";'),
+        ("x + +y; x - -y; x++ + y;", "x+ +y;x- -y;x++ +y;"),
+        ("const found = /[/ ]\\/ +/y.exec(text) / 2;", "const found=/[/ ]\\/ +/y.exec(text)/2;"),
+        ('`a  b ${ one ( `c  ${ d }` ) + "}  " }  e`;', '`a  b ${one(`c  ${d}`)+"}  "}  e`;'),
+        ("`\\`  ${ { a: 1 }.a }`", "`\\`  ${{a:1}.a}`"),
+        ("for (const one of [ 1 ]) if (one in two) typeof  one;", "for(const one of[1])if(one in two)typeof one;"),
+    ],
+)
+def test_white_space_and_comments_go_and_nothing_else(code: str, shorter: str) -> None:
+    assert shorter_program(code) == shorter
+    assert shorter_program(shorter) == shorter
+
+
+def test_a_style_sheet_keeps_its_meaning() -> None:
+    text = (
+        "/* x */\na > b, c { margin: -1px auto 0; width: calc(1rem - 2px); }\n@media (hover: none) { p { top: 0; } }\n"
+    )
+    assert shorter_style(text) == "a>b,c{margin:-1px auto 0;width:calc(1rem - 2px)}@media (hover:none){p{top:0}}"

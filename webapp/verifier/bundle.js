@@ -1,4 +1,4 @@
-/* The files of a bundle by kind; keys are sid, sha256, epoch-index or segment-tile. */
+/* The files of a bundle by kind; keys are sid, sha256, epoch-index, segment-tile or log size. */
 
 import { canonical } from "../static/js/canonical.js";
 import { hex, sha256, utf8 } from "../static/js/encoding.js";
@@ -18,6 +18,8 @@ const FOLDERS = {
   readings: [/^([1-9][0-9]{0,8}-(?:0|[1-9][0-9]{0,15}))\.json$/, SMALL],
   tiles: [new RegExp(`^(${HEX}-(?:0|[1-9][0-9]{0,13}))\\.json$`), 1024 ** 2],
   sm2: [new RegExp(`^(${HEX})\\.sm2$`), SMALL],
+  checkpoints: [/^([1-9][0-9]{0,18})\.note$/, SMALL],
+  stamps: [/^([1-9][0-9]{0,18})\.tsr$/, SMALL],
 };
 
 /** Return folder, key and largest size of a name; null where no bundle has such a file. */

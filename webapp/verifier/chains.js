@@ -5,7 +5,7 @@
 import { fail } from "./failures.js";
 import { byText, grouped, pairs, parseTime } from "./strict.js";
 
-const CLOCK_TOLERANCE_MS = 2000;
+const [DRIFT_MS, BOOT_TOLERANCE_MS] = [60000, 600000];
 const STEP_NEAR = 16;
 
 /** Group what gateways signed, each chain in the order of its numbers. */
@@ -64,7 +64,8 @@ export async function checkClocks(checking) {
         if (ended.delete(boot)) add(`boot ${boot} came back after another: two machines, or one restored`, sid);
         const fall = parseTime(old.t) - parseTime(payload.t);
         const isDeclared = steps.some((step) => Math.abs(step - payload.seq) <= STEP_NEAR);
-        if (fall > CLOCK_TOLERANCE_MS && !isDeclared) add(`the clock fell by ${fall} ms between statements ${old.seq} and ${payload.seq}`, sid);
+        const most = boot === old.clk.boot ? DRIFT_MS : BOOT_TOLERANCE_MS;
+        if (fall > most && !isDeclared) add(`the clock fell by ${fall} ms between statements ${old.seq} and ${payload.seq}`, sid);
       }, sid);
     }
   }

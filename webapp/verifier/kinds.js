@@ -47,6 +47,12 @@ const entry = closed(
   figuresCanBeTrue,
 );
 
+const challengedTile = closed({ gw: gatewayId, epoch: positive, tile: count, state: oneOf("proven", "refused", "missing") });
+const challenge = closed(
+  { month: sid, asked: count, seed: text(4000), tiles: list(challengedTile, 1, 450), result: oneOf("passed", "failed") },
+  ({ tiles }) => new Set(tiles.map(({ gw, epoch, tile }) => `${gw} ${epoch} ${tile}`)).size === tiles.length,
+);
+
 const KINDS = {
   segment: device(
     "segment",
@@ -89,15 +95,20 @@ const KINDS = {
     level: oneOf("city", "province", "nation"), subject: sid, decision: oneOf("approve", "return", "reject", "query"), after: sid,
     report: sid, note: words, anchor,
   }),
-  inspect: kind("inspect", { subjects: list(sid, 1), findings: list(words), anchor }),
+  inspect: kind(
+    "inspect",
+    { subjects: list(sid, 1, 1000), findings: list(words, 0, 100), anchor, "challenge?": challenge },
+    (one) => !has(one, "challenge") || one.subjects.includes(one.challenge.month),
+  ),
   key: kind(
     "key",
     {
-      op: oneOf("enrol", "approve", "revoke"), kid, "jwk?": dict(() => true, (part) => typeof part === "string"), "nonce?": short,
+      op: oneOf("enrol", "approve", "revoke"), kid, "jwk?": dict(() => true, (part) => typeof part === "string"), "nonce?": short, "sm2?": matching(/^[0-9a-f]{128}$/),
       "owner?": closed({ type: oneOf("gateway", "person", "registrar"), id }), "roles?": list(short),
       "scope?": closed({ "plants?": list(id), "region?": text(12, /^[0-9]*$/) }),
       "reason?": oneOf("superseded", "lost", "compromised", "ceased"),
     },
+    (one) => !has(one, "sm2") || one.op === "enrol",
     (one) => {
       const wanted = { enrol: "jwk,nonce", approve: "owner,roles,scope", revoke: "reason" }[one.op];
       return ["jwk", "nonce", "owner", "reason", "roles", "scope"].filter((name) => has(one, name)).join() === wanted;

@@ -9,7 +9,6 @@
     groups.forEach((group, at) => view.setUint32(at * 4, [...group].reduce((sum, sign) => sum * 85 + signs.indexOf(sign), 0)));
     const packed = new Blob([view]).slice(0, Math.floor(text.length * 0.8));
     const program = document.createElement("script");
-    program.id = "verifier";
     program.textContent = await new Response(packed.stream().pipeThrough(new DecompressionStream("deflate-raw"))).text();
     document.body.append(program);
   } catch {

@@ -3,10 +3,11 @@
 import { compared, decimal, plus } from "./decimal.js";
 import { EvidenceError, fail } from "./failures.js";
 import { channelsBefore } from "./recount.js";
-import { byText, canonicalJson, grouped, isObject, isSame, pairs } from "./strict.js";
+import { byText, canonicalJson, grouped, isObject, isSame, pairs, parseTime } from "./strict.js";
 
 const BODY = "body.json";
 const INDETERMINATE = "INDETERMINATE";
+const DRIFT_MS = 60000;
 
 /** Return [plant, period] of the months that a bundle is about: whose body it holds, or all. */
 export function monthsInQuestion(months, content) {
@@ -47,13 +48,33 @@ export function checkLine(here, months, found) {
   }
 }
 
+/** Within one boot the milliseconds rise, and the wall clock goes with them but for steps that are declared. */
+function checkClock(old, next, sid, found) {
+  const passed = next.clk.mono - old.clk.mono;
+  const step = parseTime(next.t) - parseTime(old.t) - passed;
+  if (passed < 0) found.add("CLOCK_STEP_UNDECLARED", "the monotonic clock ran backwards within one boot", sid);
+  else if (Math.abs(step) > DRIFT_MS && !isDeclared(step, next)) {
+    found.add("CLOCK_STEP_UNDECLARED", `the wall clock jumped by ${Math.round(step / 1000)} s within one boot, and no event says so`, sid);
+  }
+}
+
+/** Tell whether a statement is the event of this very step, or says that the clock is not trusted from here on. */
+function isDeclared(step, { kind, type, data }) {
+  if (kind !== "event" || type !== "clock-step" || ![data.after, data.before].every((text) => typeof text === "string")) return false;
+  try {
+    const stated = parseTime(data.after) - parseTime(data.before);
+    return data.trusted === false || Math.abs(stated - step) <= DRIFT_MS;
+  } catch (error) {
+    if (error instanceof EvidenceError) return false;
+    throw error;
+  }
+}
+
 function checkLink(before, after, found) {
   const [old, next] = [before.payload, after.payload];
   if (next.seq !== old.seq + 1) return;
   if (next.prev !== before.sid) found.add("CHAIN_INCOMPLETE", `statement ${next.seq} does not follow ${old.seq}`, after.sid);
-  if (next.clk.boot === old.clk.boot && next.clk.mono < old.clk.mono) {
-    found.add("CLOCK_STEP_UNDECLARED", "the monotonic clock ran backwards within one boot", after.sid);
-  }
+  if (next.clk.boot === old.clk.boot) checkClock(old, next, after.sid, found);
   if (old.anchor && (!next.anchor || next.anchor.size < old.anchor.size)) {
     // Who signs the next statement knows at least the log that the one before knew: no delay explains this.
     found.add("ANCHOR_STALE", "the anchor fell behind that of the statement before", after.sid, "INVALID");
@@ -117,6 +138,11 @@ function checkDeclares({ month, declares }, found) {
     found.add("DECLARE_ORDER", "technician first, then the responsible person", month.sid);
   }
   if (technician.signer.owner === responsible.signer.owner) found.add("SEPARATION_OF_DUTY", "one person declared twice", month.sid);
+  const newest = [technician, responsible].reduce((most, { index }) => (index !== null && index > most ? index : most), -1n);
+  // A gateway that signs a month holds the receipts of its declarations, so it has seen a log that has them.
+  if (month.payload.anchor && month.payload.anchor.size <= newest) {
+    found.add("ANCHOR_STALE", `anchored to a log of ${month.payload.anchor.size}, yet it names a declaration logged at ${newest}`, month.sid);
+  }
   for (const declare of [technician, responsible]) {
     if (!["plant", "period", "rev", "subjects"].every((name) => isSame(declare.payload[name], month.payload[name]))) {
       found.add("DECLARE_MISMATCH", "declared something else than the month states", declare.sid);

@@ -22,16 +22,20 @@ export async function noteKey(text) {
   const key = await ed25519Key(blob.slice(1));
   const id = hex((await sha256(new Uint8Array([...utf8(`${name}\n`), ...blob]))).slice(0, 4));
   if (text !== `${name}+${id}+${b64(blob)}`) fail("ENCODING", `key id of ${name} does not fit the key`);
-  return { name, id, type: blob[0], x: b64(blob.slice(1)), key };
+  return { text, name, id, type: blob[0], x: b64(blob.slice(1)), key };
 }
 
 export const isSameKey = (one, other) => one.name === other.name && one.type === other.type && one.x === other.x;
 
 async function verifyLine({ name, type, key }, text, blob) {
-  if (type === NOTE) return key.verify(blob, utf8(text));
+  if (type === NOTE) {
+    await key.verify(blob, utf8(text));
+    return null;
+  }
   if (blob.length !== 72) fail(FORMAT, `cosignature of ${name} has ${blob.length} bytes, not 72`);
   const time = new DataView(blob.buffer, blob.byteOffset).getBigUint64(0);
-  return key.verify(blob.slice(8), utf8(`cosignature/v1\ntime ${time}\n${text}`));
+  await key.verify(blob.slice(8), utf8(`cosignature/v1\ntime ${time}\n${text}`));
+  return time;
 }
 
 /** Take a note apart: the signed text, and [name, key id, signature] of each line. */
@@ -52,7 +56,8 @@ async function parseNote(note) {
   return { text: note.slice(0, cut + 1), signatures };
 }
 
-async function parseCheckpoint(note) {
+/** Read a checkpoint without judging its signatures. */
+export async function parseCheckpoint(note) {
   const { text, signatures } = await parseNote(note);
   const [origin, size, root, end, ...more] = text.split("\n");
   if (!origin || end !== "" || more.length) fail(FORMAT, "a checkpoint has origin, size and root");
@@ -62,22 +67,23 @@ async function parseCheckpoint(note) {
   return { origin, size: BigInt(size), root: hash, text, signatures };
 }
 
-/** Check origin, log signature and, where there is a policy for them, cosignatures; a known key's line must hold. */
+/** Check origin, log signature and, where there is a policy for them, cosignatures; a known key's line must hold.
+
+    `signers` maps the keys that signed to the time of their cosignature, the log's to null. */
 export async function verifyCheckpoint(note, log, policy = null) {
   const checkpoint = await parseCheckpoint(note);
   if (checkpoint.origin !== log.name) fail("LOG_ORIGIN", `checkpoint of another log than ${log.name}`);
   const known = new Map([log, ...(policy?.keys ?? [])].map((key) => [`${key.name} ${key.id}`, key]));
-  const signers = new Set();
+  const signers = new Map();
   for (const [name, id, blob] of checkpoint.signatures) {
     const key = known.get(`${name} ${id}`);
     if (!key) continue;
-    await verifyLine(key, checkpoint.text, blob);
-    signers.add(key);
+    signers.set(key, await verifyLine(key, checkpoint.text, blob));
   }
   if (!signers.size) fail("QUORUM", "no signature by a known key");
   if (!signers.has(log)) fail("SIGNATURE", "the log did not sign its checkpoint");
   policy?.require(signers);
-  return checkpoint;
+  return { ...checkpoint, signers };
 }
 
 /** Read a receipt: index, path and checkpoint. */

@@ -4,6 +4,7 @@ import { hex, sha256 } from "../static/js/encoding.js";
 import { judgeCase } from "./cases.js";
 import { Source } from "./container.js";
 import { PAGE_WORDS } from "./page_words.js";
+import { STYLE } from "./style.js";
 import { verifyBundle } from "./verify.js";
 import { CHECK_WORDS, CODE_WORDS } from "./words.js";
 
@@ -183,9 +184,7 @@ for (const name of ["dragenter", "dragover", "dragleave", "drop"]) {
     }
   });
 }
-$("program").addEventListener("toggle", () => {
-  $("program-text").textContent ||= document.getElementById("verifier").textContent;
-});
+document.head.append(element("style", STYLE));
 speak(navigator.language.toLowerCase().startsWith("zh") ? 0 : 1);
 $("ready").hidden = false;
 

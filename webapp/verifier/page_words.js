@@ -80,5 +80,4 @@ export const PAGE_WORDS = {
     "本页不按核算规则重算月度数据，这由命令 cunzheng verify 和 cunzheng compose 完成。任何签名都不能证明探头装在正确的位置。",
     "The month's figures are not computed anew by the accounting rules here; the commands cunzheng verify and cunzheng compose do that. No signature shows that a probe sat in the right place.",
   ],
-  program: ["查看本页的程序", "See the program of this page"],
 };

@@ -49,20 +49,21 @@ async function parsed(text) {
   return quorum === null ? wrong("the policy has no quorum line") : { logs, witnesses, groups, quorum };
 }
 
-/** Refuse a checkpoint that too few have cosigned. */
-function required({ witnesses, groups, quorum }, cosigners) {
-  if (quorum === NONE) return;
+/** Tell whether these witnesses' cosignatures suffice. */
+function met({ witnesses, groups, quorum }, cosigners) {
   const signed = new Set(witnesses.filter(({ key }) => cosigners.has(key)).map(({ name }) => name));
   for (const [name, { threshold, members }] of groups) {
     if (members.filter((member) => signed.has(member)).length >= threshold) signed.add(name);
   }
-  if (!signed.has(quorum)) fail("QUORUM", `cosigned by ${[...signed].join(", ") || "no known witness"}; the quorum is ${quorum}`);
+  return quorum === NONE || signed.has(quorum);
 }
 
 async function policyOf(text) {
   try {
     const policy = await parsed(text);
-    return { ...policy, keys: policy.witnesses.map(({ key }) => key), require: (cosigners) => required(policy, cosigners) };
+    const isMet = (cosigners) => met(policy, cosigners);
+    const require = (cosigners) => isMet(cosigners) || fail("QUORUM", `too few have cosigned; the quorum is ${policy.quorum}`);
+    return { ...policy, keys: policy.witnesses.map(({ key }) => key), isMet, require };
   } catch (error) {
     return error instanceof EvidenceError ? wrong(error.detail) : Promise.reject(error);
   }

@@ -4,7 +4,7 @@ import { utf8 } from "../static/js/encoding.js";
 import { decimal, decimalText } from "./decimal.js";
 import { EvidenceError, fail } from "./failures.js";
 import { leafHash, verifyInclusion } from "./merkle.js";
-import { canonicalJson, isCount, isObject, parseTime, strictJson, unb64, unb64u } from "./strict.js";
+import { canonicalJson, isCount, isObject, parseTime, strictJson, unb64, unb64u, unhex } from "./strict.js";
 
 /** Flags of HJ 212 in their order; only N is a valid measurement. */
 export const FLAGS = ["N", "F", "M", "S", "D", "C", "T", "B"];
@@ -23,7 +23,8 @@ function membersOf(line, length) {
     const number = value === "" ? null : decimal(value);
     const again = JSON.stringify(["r1", index, text, channel, number ? decimalText(number) : "", unit, flag, ...rest]);
     const isValid = flag === "N" && number !== null;
-    return { index, time: parseTime(text), channel, value: number, flag, isValid, rest, isSpelled: again === line };
+    const said = { channel, time: text, value: number ? value : "", unit, flag };
+    return { index, time: parseTime(text), channel, value: number, flag, isValid, said, rest, isSpelled: again === line };
   } catch (error) {
     if (!(error instanceof EvidenceError || error instanceof TypeError)) throw error;
     return mismatch(error.detail ?? "not a leaf");
@@ -52,8 +53,6 @@ function parseDisclosure(data) {
   }
   return { ...value, path };
 }
-
-export const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
 
 /** Check one file of `readings/`, of a name if it has one, against the segments of good standing. */
 export async function disclosed(name, data, segments) {

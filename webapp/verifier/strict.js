@@ -44,6 +44,7 @@ export function decoded(data, code, label = "utf-8") {
   }
 }
 
+export const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
 export const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 export const isCount = (value) => Number.isSafeInteger(value) && value >= 0;
 

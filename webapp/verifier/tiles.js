@@ -5,8 +5,8 @@
 import { b64u, utf8 } from "../static/js/encoding.js";
 import { fail, within } from "./failures.js";
 import { isSameHash, leafHash, nodeHash, rootOf, verifyInclusion } from "./merkle.js";
-import { parseStoredLeaf, unhex } from "./reading.js";
-import { byText, canonicalJson, grouped, isObject, unb64 } from "./strict.js";
+import { parseStoredLeaf } from "./reading.js";
+import { byText, canonicalJson, grouped, isObject, unb64, unhex } from "./strict.js";
 
 const WIDTH = 256;
 const MEMBERS = "lines,path,salt,segment,size,tile,v";

@@ -17,21 +17,26 @@ function checkZone(zone) {
 
 async function keyEntry(entry) {
   const { jwk, owner, until, region = null } = entry;
-  const isEntry = [until ?? 0, entry.from].every(isCount) && (until !== null) && (region !== null || !("region" in entry));
+  const isEntry = [until ?? 0, entry.from].every(isCount) && (region !== null || !("region" in entry)) && typeof (entry.sm2 ?? "") === "string";
   if (!isEntry || typeof (region ?? "") !== "string" || ![entry.roles, entry.plants].every(Array.isArray)) {
     fail("SCHEMA", "a registry entry is malformed");
   }
+  if (!/^(?:[0-9a-f]{128})?$/.test(entry.sm2 ?? "")) fail("ENCODING", "an SM2 key is x and y in 128 lower-case hexadecimal characters");
   const key = await publicKey(jwk);
   if (key.kid !== entry.kid) fail("SCHEMA", `registry entry ${entry.kid} is not the thumbprint of its key`);
   const covers = (plant) => entry.plants.includes(plant.id) || (region !== null && plant.region.startsWith(region));
-  return { ...key, key, covers, owner: owner.id, roles: entry.roles, from: entry.from, until: until ?? null, reason: entry.reason };
+  return { ...key, key, covers, owner: owner.id, roles: entry.roles, from: entry.from, until: until ?? null, reason: entry.reason, sm2: entry.sm2 };
 }
 
 async function registryOf({ keys, plants }) {
   const entries = new Map();
   for (const entry of keys) entries.set(entry.kid, await keyEntry(entry));
-  const places = plants.map(({ id, zone, region }) => [String(id), { id: String(id), zone: checkZone(zone), region: String(region) }]);
-  return { keys: entries, plants: new Map(places) };
+  const places = new Map();
+  for (const { id, zone, region, sm2_from: second = null } of plants) {
+    if (second !== null && !isCount(second)) fail("SCHEMA", "sm2_from is not a log index");
+    places.set(String(id), { id: String(id), zone: checkZone(zone), region: String(region), second });
+  }
+  return { keys: entries, plants: places };
 }
 
 /** Read a trust file; SCHEMA, ENCODING, ALG or PAYLOAD where it cannot be relied on. */
@@ -44,7 +49,9 @@ export async function readTrust(data) {
     if (issued >= expires) fail("SCHEMA", "the trust file expires before it was issued");
     const log = await noteKey(value.log);
     const registry = await registryOf(value.registry);
-    return { issued: value.issued, expires, size: value.size, log, registry, policy: await readPolicy(value, log) };
+    const { tsa = [] } = value;
+    if (!tsa.every((pem) => pem.includes("-----BEGIN CERTIFICATE-----"))) fail("SCHEMA", "the time-stamp authority's certificate is malformed");
+    return { issued: value.issued, expires, size: value.size, log, registry, policy: await readPolicy(value, log), tsa: tsa.length > 0 };
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
     return fail("SCHEMA", `not a trust file: ${error.message}`);

@@ -2,7 +2,9 @@
 
    The same checks under the same names as `evidence/verify.py`, for a person who has a browser and nothing else. */
 
+import { hex, utf8 } from "../static/js/encoding.js";
 import { readBundle } from "./bundle.js";
+import { checkChallenges } from "./challenge.js";
 import { checkClocks, checkNumbers } from "./chains.js";
 import { BundleError, EvidenceError, UnableError, fail } from "./failures.js";
 import { Zone } from "./hours.js";
@@ -12,7 +14,9 @@ import { disclosed } from "./reading.js";
 import { channelsBefore, recounted } from "./recount.js";
 import { LOG_STEPS, verifyStatement } from "./statement.js";
 import { byText, decoded } from "./strict.js";
+import { verifySm2 } from "./sm2.js";
 import { checkTiles } from "./tiles.js";
+import { checkTimes } from "./times.js";
 import { plantOf, readTrust } from "./trust.js";
 import { CHECK_WORDS } from "./words.js";
 
@@ -82,11 +86,18 @@ class Checking {
 
   ofKind = (...kinds) => this.signed.filter(({ kind }) => kinds.includes(kind));
 
+  /** Whether the bundle discloses readings and nothing else: no month is asserted, so none is missed. */
+  isOfReadings() {
+    const { readings, content } = this.bundle;
+    return readings.size > 0 && !content.size && this.signed.every(({ kind }) => kind === "segment" || kind === "event");
+  }
+
   count(name, things = 1) {
     this.counts[name] = (this.counts[name] ?? 0) + things;
   }
 }
 
+const checkTimesOfLog = (checking) => checkTimes(checking, hex);
 const sorted = (map) => [...map.keys()].sort(byText);
 
 async function checkIndex(checking) {
@@ -136,6 +147,7 @@ async function loggedAt(checking, one) {
     if (found.failed > before) return null;
   }
   checking.count("receipts");
+  one.note = receipt.checkpoint;
   const { size, root } = receipt;
   if ((checking.roots.get(size) ?? root) !== root) found.add("LOG_EQUIVOCATION", `two roots for a log of ${size}`, one.sid);
   if (!checking.roots.has(size)) checking.roots.set(size, root);
@@ -148,7 +160,7 @@ async function checkStatements(checking) {
     checking.count("statements");
     const one = await statementOf(checking, name);
     checking.tell("statements", checking.counts.statements, statements.size);
-    if (one) checking.signed.push({ ...one, index: await loggedAt(checking, one) });
+    if (one) checking.signed.push(Object.assign(one, { index: await loggedAt(checking, one) }));
   }
   for (const name of sorted(proofs)) {
     if (!statements.has(name)) checking.found.add("BUNDLE_FORMAT", `receipt ${name.slice(0, 12)} without its statement`, name);
@@ -185,7 +197,7 @@ async function checkMonths(checking) {
     for (const check of MONTH_CHECKS) await check(checking, one);
     checking.count("months");
   }
-  if (!months.length) found.add("CHAIN_INCOMPLETE", "no month statement of good standing in the bundle", null, INDETERMINATE);
+  if (!months.length && !checking.isOfReadings()) found.add("CHAIN_INCOMPLETE", "no month statement of good standing in the bundle", null, INDETERMINATE);
 }
 
 async function checkContentFiles(checking) {
@@ -210,6 +222,8 @@ async function checkReadings(checking) {
     await checking.examining("reading", async () => {
       const { leaf, hash, sid, chain } = await disclosed(name, bundle.readings.get(name), segments);
       shown.set(sid, (shown.get(sid) ?? new Map()).set(leaf.index, leaf));
+      const { plant, gw } = segments.get(sid);
+      if (checking.isOfReadings()) Object.assign(checking.subject, { plant, gw, ...leaf.said });
       checking.shown.set(chain, (checking.shown.get(chain) ?? new Map()).set(leaf.index, hash));
     });
     checking.tell("readings", checking.counts.readings, bundle.readings.size);
@@ -230,8 +244,23 @@ async function checkReadings(checking) {
   await checkTiles(checking, judge);
 }
 
+/** Second signatures are there where a plant's policy asks for them, good, and nowhere else. */
 async function checkSecondSignatures(checking) {
-  for (const sid of sorted(checking.bundle.sm2)) {
+  const { bundle: { sm2 }, trust, signed } = checking;
+  const isAsked = ({ payload: { plant, gw }, index }) => {
+    const from = trust.registry.plants.get(plant)?.second ?? null;
+    return from !== null && gw !== undefined && (index === null || index >= from);
+  };
+  const asked = signed.filter(isAsked);
+  for (const { sid, jws, signer } of asked) {
+    await checking.examining("sm2", () => {
+      if (!sm2.has(sid)) fail("SM2_MISSING", "the second signature is not here");
+      if (!signer.sm2) fail("SM2_MISSING", "the registry has no SM2 key beside the first");
+      verifySm2(signer.sm2, sm2.get(sid), utf8(jws.slice(0, jws.lastIndexOf("."))));
+    }, sid);
+  }
+  const sids = asked.map(({ sid }) => sid);
+  for (const sid of sorted(sm2).filter((one) => !sids.includes(one))) {
     await checking.examining("sm2", () => fail("CONTENT_EXTRA", "a second signature that no plant's policy asks for"), sid);
   }
 }
@@ -246,7 +275,8 @@ async function checkAge({ trust, now, found, ...checking }) {
 
 /** What is checked, in this order; a check may rely on those before it. */
 const CHECKS = [
-  checkIndex, checkStatements, checkPlaces, checkNumbers, checkClocks, checkMonths, checkContentFiles, checkReadings, checkSecondSignatures, checkAge,
+  checkIndex, checkStatements, checkPlaces, checkNumbers, checkClocks, checkTimesOfLog, checkMonths, checkChallenges, checkContentFiles,
+  checkReadings, checkSecondSignatures, checkAge,
 ];
 
 function reportOf({ found, tally, counts, subject }, trust) {
