@@ -86,6 +86,9 @@ PAYLOADS: list[dict[str, Any]] = [
     {**BASE, "kind": "declare", "role": "responsible", "period": "2026-03", "rev": 1, "subjects": [SUBJECT], "after": SID, "reason": "r"},
     REVIEW,
     {**BASE, "kind": "inspect", "subjects": [SID], "findings": ["f"], "anchor": None},
+    {**BASE, "kind": "inspect", "subjects": [SID], "findings": [], "anchor": None, "challenge": {
+        "month": SID, "asked": 9, "seed": "s\n", "tiles": [{"gw": "GW-1", "epoch": 1, "tile": 0, "state": "proven"}], "result": "passed"}},
+    {**BASE, "kind": "key", "op": "revoke", "kid": "k" * 43, "reason": "ceased"},
     REVOKE,
     {**BASE, "kind": "key", "op": "approve", "kid": "k" * 43, "owner": {"type": "person", "id": "li"}, "roles": ["technician"],
      "scope": {"plants": ["P-1"], "region": "42"}},

@@ -77,7 +77,7 @@ export const PAGE_WORDS = {
   failed: ["不通过", "Not passed"],
   limits: ["本页不能说明什么", "What this page does not tell"],
   "limits-text": [
-    "本页不按核算规则重算月度数据，这由命令 cunzheng verify 和 cunzheng compose 完成。任何签名都不能证明探头装在正确的位置。",
-    "The month's figures are not computed anew by the accounting rules here; the commands cunzheng verify and cunzheng compose do that. No signature shows that a probe sat in the right place.",
+    "本页不按核算规则重算月度数据，也不核验时间戳，这由命令 cunzheng verify 和 cunzheng compose 完成。任何签名都不能证明探头装在正确的位置。",
+    "The month's figures are not computed anew by the accounting rules here, and time-stamps are not looked at; the commands cunzheng verify and cunzheng compose do that. No signature shows that a probe sat in the right place.",
   ],
 };
