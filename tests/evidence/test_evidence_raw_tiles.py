@@ -84,7 +84,7 @@ def line(number: int, edit: Callable[[str], str]) -> Callable[[TileFile], bytes]
         (line(5, lambda text: text.replace('"N"', '"X"')), Code.LEAF_MISMATCH),
         (line(5, lambda text: ""), Code.LEAF_MISMATCH),
         (edited(lines=[]), Code.INDEX_MISMATCH),
-        (edited(lines="text"), Code.INDEX_MISMATCH),
+        (edited(lines="text"), Code.ENCODING),
         (edited(lines=[1] * 256), Code.ENCODING),
         (edited(lines=None), Code.ENCODING),
         (edited(salt="AA=="), Code.LEAF_MISMATCH),
