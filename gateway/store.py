@@ -71,7 +71,7 @@ class Store:
         except (sqlite3.Error, UnicodeDecodeError) as error:
             self._connection.close()
             raise store_error(error) from error
-        except StoreError:
+        except GatewayError:
             self._connection.close()
             raise
 
@@ -92,7 +92,11 @@ class Store:
         if empty:
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         self.database = Database(connection)
-        if migrations.pending(self.database):
+        try:
+            pending = migrations.pending(self.database)
+        except LookupError as error:  # the columns of the migrations' own table are not those it was made with
+            raise _garbled(f"migrations: {error!r}") from error
+        if pending:
             migrations.apply(self.database)
 
     def close(self) -> None:
@@ -192,12 +196,7 @@ def store_error(error: sqlite3.Error | UnicodeDecodeError) -> GatewayError:
             f"the database file is malformed ({said}); cunzheng gateway run puts it aside and says what to do",
         )
     if isinstance(error, UnicodeDecodeError) or said.startswith(_NO_TEXT) or _code(error) == sqlite3.SQLITE_ERROR:
-        return GarbledError(
-            f"数据库中有本程序从未写入的内容（{said}）；请运行 cunzheng gateway check 查明是哪一行，"
-            "用 cunzheng gateway export 保存副本，再按 docs/recovery.md 处理",
-            f"the database holds what this program never wrote ({said}); cunzheng gateway check names the row;"
-            " keep a copy with cunzheng gateway export, then see docs/recovery.md",
-        )
+        return _garbled(said)
     if "locked" in said or "busy" in said:
         return StoreError(
             "数据库被另一进程占用；稍后重试", "the database is locked by another process; try again shortly"
@@ -207,6 +206,15 @@ def store_error(error: sqlite3.Error | UnicodeDecodeError) -> GatewayError:
             f"磁盘已满或故障（{said}）；请腾出空间", f"the disk is full or failing ({said}); free some space"
         )
     return StoreError(f"数据库错误: {said}", f"database error: {said}")
+
+
+def _garbled(said: str) -> GarbledError:
+    return GarbledError(
+        f"数据库中有本程序从未写入的内容（{said}）；请运行 cunzheng gateway check 查明是哪一行，"
+        "用 cunzheng gateway export 保存副本，再按 docs/recovery.md 处理",
+        f"the database holds what this program never wrote ({said}); cunzheng gateway check names the row;"
+        " keep a copy with cunzheng gateway export, then see docs/recovery.md",
+    )
 
 
 def escaped_text(data: bytes) -> str:

@@ -21,7 +21,7 @@ from small_centre import SmallCentre
 from cunzheng.cli import cunzheng
 from gateway.content_check import check_contents
 from gateway.damage import RESCUED
-from gateway.errors import GatewayError
+from gateway.errors import GarbledError, GatewayError
 from gateway.identity import read_key
 from gateway.integrity import CheckReport, check_store
 from gateway.rawtile import RawFolder
@@ -29,7 +29,7 @@ from gateway.settings import Settings, load_settings
 from gateway.status import status_of
 from gateway.store import Store
 
-FLIPS = 300
+FLIPS = 120
 BY_COMMAND = 20
 """Every so many flips also go through the commands."""
 
@@ -428,3 +428,11 @@ def test_status_says_what_devices_said_of_themselves(folder: Path, offset: str, 
     time = json.loads(called(folder, "status", "--json").stdout)["devices"][1]["clock"]["read"]
     assert line.format(t=time) in said
     assert ("device em0: clock 1 s ahead" if lang == "en" else "设备 em0：时钟快 1 秒") in said
+
+
+def test_table_of_migrations_with_another_column_ends_in_a_sentence(tmp_path: Path) -> None:
+    Store(tmp_path / "gateway.db").close()
+    with closing(sqlite3.connect(tmp_path / "gateway.db", isolation_level=None)) as database:
+        database.execute("ALTER TABLE _sqlite_migrations RENAME COLUMN applied_at TO bpplied_at")
+    with pytest.raises(GarbledError, match="never wrote"):
+        Store(tmp_path / "gateway.db")

@@ -333,7 +333,7 @@ def test_new_epoch_opens_again_what_the_old_one_did_not_sign(
     cut_in_the_middle(plant, monkeypatch)
     plant.writer.close()
     object.__setattr__(plant.identity, "epoch", 2)
-    monkeypatch.setattr("conftest.adopt", lambda store, identity: None)
+    monkeypatch.setitem(Plant.reopen.__globals__, "adopt", lambda store, identity: None)
     again = plant.reopen()
     seal(again)
     of_first = [one for one in again.writer.call(own_statements) if one.payload["epoch"] == 1 and one.kind == "segment"]
