@@ -6,6 +6,7 @@ stamped is the checkpoint's text without signatures (`evidence/stamp.py`).
 
 from __future__ import annotations
 
+import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from datetime import datetime
@@ -97,6 +98,9 @@ def _asked(settings: TsaSettings, request: bytes) -> bytes:
         question = urllib.request.Request(settings.url, data=request, headers=headers, method="POST")
         with opener.open(question, timeout=settings.timeout_s) as answer:
             data: bytes = answer.read(MAX_BYTES + 1)
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the answer's connection open
+            raise _away(settings, str(error)) from error
     except (OSError, HTTPException, ValueError) as error:
         raise _away(settings, str(error) or type(error).__name__) from error
     if len(data) > MAX_BYTES:
