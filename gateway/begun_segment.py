@@ -11,11 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from evidence.errors import EvidenceError
 from evidence.merkle import HASH_BYTES
 from evidence.segment import Baseline
 from gateway.chain import Signer, draft
 from gateway.channel_store import baseline_of, baseline_text, save_baselines
-from gateway.errors import IntegrityError
+from gateway.errors import GarbledError, IntegrityError
 from gateway.rawtile import RawFolder
 from gateway.reading_store import assign_leaves, window_end, window_readings
 from gateway.sealer import Sealed, new_tile_salt, segment_members, sign_segment
@@ -37,12 +38,25 @@ class Begun:
 
 
 def begun(store: Store) -> Begun | None:
-    """Return the part that is under way."""
+    """Return the part that is under way.
+
+    Raises:
+        GarbledError: its row holds what was never written there.
+    """
     row = store.row("SELECT epoch, hour, at, upto, start, entries, baselines FROM sealing")
     if row is None:
         return None
-    carried = {name: baseline_of(text) for name, text in json.loads(row["baselines"]).items()}
-    return Begun(row["epoch"], row["hour"], row["at"], row["upto"], row["start"], json.loads(row["entries"]), carried)
+    try:
+        carried = {name: baseline_of(text) for name, text in json.loads(row["baselines"]).items()}
+        entries = [{**entry, "id": str(entry["id"]), "n": int(entry["n"])} for entry in json.loads(row["entries"])]
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, EvidenceError) as error:
+        raise GarbledError(
+            f"数据库中 {row['hour']} 这一小时的封存记录不可读；请用 cunzheng gateway export 保存副本，"
+            "再按 docs/recovery.md 处理",
+            f"the record of sealing the hour {row['hour']} is garbled in the database; keep a copy with"
+            " cunzheng gateway export, then see docs/recovery.md",
+        ) from error
+    return Begun(row["epoch"], row["hour"], row["at"], row["upto"], row["start"], entries, carried)
 
 
 def begin_part(

@@ -19,7 +19,7 @@ from evidence.reading import Flag, Reading, leaf_line
 from gateway import long_hour, sealer
 from gateway.begun_segment import Begun, begun, go_on
 from gateway.chain import own_statements
-from gateway.errors import IntegrityError
+from gateway.errors import GarbledError, IntegrityError
 from gateway.hours import HOUR
 from gateway.integrity import check_store
 from gateway.problems import problems
@@ -323,6 +323,19 @@ def test_readings_lost_while_their_hour_is_sealed_are_never_signed_for(
     with pytest.raises(IntegrityError, match="went missing"):
         seal(plant)
     assert plant.writer.call(begun) is not None
+
+
+@pytest.mark.parametrize("text", ["{", "5", "null", '[{"id": 5}]', '[{"n": "x", "id": "T"}]'])
+@pytest.mark.parametrize("column", ["entries", "baselines"])
+def test_garbled_record_of_a_long_hour_ends_in_a_sentence(
+    make_plant: Callable[..., Plant], monkeypatch: pytest.MonkeyPatch, column: str, text: str
+) -> None:
+    plant = make_plant(SITE)
+    fill(plant)
+    cut_in_the_middle(plant, monkeypatch)
+    plant.writer.call(lambda store: store.execute(f"UPDATE sealing SET {column} = ?", (text,)))
+    with pytest.raises(GarbledError, match="2026-03-01T00"):
+        plant.reopen()
 
 
 def test_new_epoch_opens_again_what_the_old_one_did_not_sign(
